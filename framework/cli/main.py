@@ -1,0 +1,123 @@
+"""Flags of `launch.py` and what each of them starts.
+
+Nothing here imports torch: help, listings and configuration errors answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from framework.core.errors import ConfigError, UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The project's folder, where configs/ and custom/ lie."""
+
+DESCRIPTION = "Text to 3D by distilling diffusion models. Training is what happens when no other action is named."
+EPILOG = """examples:
+  python launch.py --config configs/dreamfusion.yaml prompt="a red mushroom"
+  python launch.py --config configs/dreamfusion.yaml resume=last
+  python launch.py --export --run outputs/dreamfusion/a-red-mushroom@20260101-120000
+  python launch.py --list geometry
+  python launch.py --describe guidance/score-distillation
+
+settings that hold in every config:
+  prompt=TEXT  prior=NAME|FOLDER|HUB/ID  seed=N  output_root=FOLDER  resume=RUN|CHECKPOINT|last  trainer.max_steps=N
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `launch.py`."""
+    parser = argparse.ArgumentParser(
+        "launch.py", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file that describes the run")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--train", action="store_true", help="train, then export the mesh and its turntable (default)")
+    action.add_argument("--validate", action="store_true", help="draw the validation images of --run")
+    action.add_argument("--test", action="store_true", help="render the turntable of --run")
+    action.add_argument("--export", action="store_true", help="write the mesh of --run, and its turntable")
+    action.add_argument(
+        "--list", nargs="?", const="", metavar="KIND", help="list registered components, of one kind or all"
+    )
+    action.add_argument("--describe", metavar="KIND/NAME", help="show a component's settings")
+    action.add_argument(
+        "--print-config", action="store_true", help="print the resolved config and where each value is from"
+    )
+    action.add_argument(
+        "--doctor", action="store_true", help="what is installed and which implementations will be used"
+    )
+    parser.add_argument("--run", type=Path, metavar="DIR", help="run folder that --validate, --test and --export read")
+    parser.add_argument(
+        "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
+    )
+    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="do not load custom/NAME")
+    parser.add_argument("--verbose", action="store_true", help="show tracebacks of errors and debug messages")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings that override the config's")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit status (2 for errors that a user can mend)."""
+    parser = build_parser()
+    options = parser.parse_intermixed_args(list(arguments))
+    try:
+        return _dispatch(options, parser)
+    except UserError as error:
+        if options.verbose:
+            raise
+        _print_error(error)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from framework.cli import extensions
+
+    if options.doctor:
+        from framework.cli.doctor import doctor
+
+        return doctor()
+    if options.list is not None or options.describe:
+        from framework.cli import inspect
+
+        extensions.load(ROOT / "custom", only=None, without=options.without)
+        return inspect.list_components(options.list) if options.list is not None else inspect.describe(options.describe)
+    if options.validate or options.test or options.export:
+        from framework.cli import evaluate
+
+        return evaluate.run(options)
+    if options.config is None:
+        parser.print_usage(sys.stderr)
+        raise ConfigError("--config is missing: name a YAML file, such as --config configs/dreamfusion.yaml.")
+    return _with_config(options)
+
+
+def _with_config(options: argparse.Namespace) -> int:
+    from framework.cli import extensions
+    from framework.core.config import load_config
+    from framework.core.yaml_tree import load_tree, merge, parse_overrides
+
+    tree = merge(load_tree(options.config), parse_overrides(options.settings))
+    extensions.load(ROOT / "custom", only=tree.data.get("extensions"), without=options.without)
+    run, tree = load_config(options.config, options.settings)
+    if options.print_config:
+        from framework.cli import inspect
+
+        return inspect.print_config(run, tree)
+    from framework.cli import train
+
+    return train.run(run, options)
+
+
+def _print_error(error: UserError) -> None:
+    if isinstance(error, ConfigError) and len(error.problems) > 1:
+        print(f"{len(error.problems)} problems:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,171 @@
+"""Training: from a parsed config to a finished run folder."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from framework.core.config import dump
+from framework.core.errors import ConfigError, Problem, UserError
+from framework.core.files import write_text
+from framework.core.registries import SYSTEMS
+from framework.core.run_config import RunConfig
+from framework.core.run_directory import RunDirectory, resume_target
+
+INTERRUPTED = 130
+
+
+def run(config: RunConfig, options: argparse.Namespace) -> int:
+    """Train, then export; returns the exit status."""
+    console = Console()
+    check(config)
+    directory, checkpoint = _directory(config)
+    console.print(f"Writing to [bold]{directory.root}[/bold]")
+    if checkpoint is None:
+        write_text(directory.config, yaml_text(config))
+    started = time.monotonic()
+    try:
+        was_stopped = fit(config, directory, checkpoint, console, options)
+    except BaseException:
+        directory.set_state("failed", step=directory.state().get("step", 0))
+        raise
+    if was_stopped:
+        console.print(f"Stopped and saved. Go on with: resume={directory.root}")
+        return INTERRUPTED
+    console.print(f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
+    return 0
+
+
+def check(config: RunConfig) -> None:
+    """Raise every misfit between the parts of a config, before anything is built.
+
+    Raises:
+        ConfigError: With all of them.
+    """
+    system = SYSTEMS.find(SYSTEMS.name_of(config.system))
+    problems = system.check(config.system)
+    if problems:
+        raise ConfigError(problems)
+
+
+def fit(
+    config: RunConfig, directory: RunDirectory, checkpoint: Path | None, console: Console, options: argparse.Namespace
+) -> bool:
+    """Train to the end and export; returns whether the user stopped it before."""
+    system, shell = build(config, directory, checkpoint, options)
+    was_stopped = train(shell, directory, console, options)
+    if was_stopped:
+        directory.set_state("interrupted", step=shell.steps_done)
+        return True
+    directory.set_state("running", step=shell.steps_done)
+    for path in system.export(directory.root, shell.step_info("export")):
+        console.print(f"  {path.relative_to(directory.root)}")
+    directory.set_state("finished", step=shell.steps_done)
+    return False
+
+
+def build(config: RunConfig, directory: RunDirectory, checkpoint: Path | None, options: argparse.Namespace) -> Any:
+    """The system and its shell, restored from `checkpoint` if there is one."""
+    from framework.core.checkpoint import check_same_components, load_checkpoint
+    from framework.systems.lightning import Shell
+
+    target = device(options.gpu)
+    check_backends(config, target)
+    content = None
+    if checkpoint is not None:
+        content = load_checkpoint(checkpoint)
+        check_same_components(content["config"]["system"], dump(config)["system"], checkpoint)
+    system = SYSTEMS.build(config.system, run=config, device=target).to(target)
+    shell = Shell(system, run=config, directory=directory)
+    if content is not None:
+        shell.restore(content)
+    return system, shell
+
+
+def train(shell: Any, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
+    """Run Lightning's loop over the steps that are left; returns whether the user stopped it."""
+    import pytorch_lightning as pl
+
+    from framework.systems.callbacks import GentleStop, Records, StepProgress
+
+    if shell.steps_done >= shell.run.trainer.max_steps:
+        console.print(f"All {shell.run.trainer.max_steps} steps are done already.")
+        return False
+    stop = GentleStop(console)
+    _quiet_lightning()
+    is_cuda = device(options.gpu).type == "cuda"
+    trainer = pl.Trainer(
+        accelerator="gpu" if is_cuda else "cpu",
+        devices=[options.gpu or 0] if is_cuda else 1,
+        precision=shell.run.trainer.precision,
+        max_epochs=1,
+        callbacks=[StepProgress(console), Records(directory), stop],
+        default_root_dir=str(directory.root),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(shell)
+    return stop.was_stopped
+
+
+def device(gpu: int | None) -> Any:
+    """The CUDA device asked for, else the first one there is, else the CPU.
+
+    Raises:
+        UserError: If the device asked for does not exist.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpu is None:
+        return torch.device("cuda", 0) if count else torch.device("cpu")
+    if not 0 <= gpu < count:
+        raise UserError(f"--gpu {gpu}: this machine has {count} CUDA devices. Leave --gpu out to use what there is.")
+    return torch.device("cuda", gpu)
+
+
+def check_backends(config: RunConfig, target: Any) -> None:
+    """Raise every request for an implementation that cannot be met on the device `target`.
+
+    Raises:
+        ConfigError: With all of them.
+    """
+    from framework.ops.backends import select
+
+    problems = []
+    for operation, requested in config.backends.items():
+        try:
+            select(operation, target, requested)
+        except ValueError as error:
+            problems.append(Problem(f"backends.{operation}", str(error)))
+    if problems:
+        raise ConfigError(problems)
+
+
+def yaml_text(config: RunConfig) -> str:
+    """The resolved config as YAML."""
+    import yaml
+
+    return str(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
+
+
+def _directory(config: RunConfig) -> tuple[RunDirectory, Path | None]:
+    if config.resume is None:
+        return RunDirectory.create(config.output_root, config.name, config.prompt), None
+    return resume_target(config.resume, output_root=config.output_root, name=config.name, prompt=config.prompt)
+
+
+def _quiet_lightning() -> None:
+    """Lightning's advice about data loaders and loggers does not apply to streams that are functions of the step."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")

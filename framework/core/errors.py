@@ -1,0 +1,49 @@
+"""Errors that a user can act on: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a configuration: its dotted path, what is wrong, and the file and line that say it."""
+
+    path: str
+    message: str
+    location: str | None = None
+
+    def __str__(self) -> str:
+        where = f" ({self.location})" if self.location else ""
+        return f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}"
+
+
+class UserError(Exception):
+    """A fault of input, settings or surroundings; printed without a traceback, exit status 2."""
+
+
+class ConfigError(UserError):
+    """All problems found in one configuration."""
+
+    def __init__(self, problems: Iterable[Problem] | str) -> None:
+        self.problems = [Problem("", problems)] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class MissingBuffer(UserError):
+    """A term asked a render for a buffer that it does not hold."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, cut short, or of another configuration."""
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """' Did you mean ...?' with the closest option, else the list of what is known, else nothing."""
+    known = sorted(options)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(known)}." if known else ""

@@ -1,0 +1,61 @@
+"""By what something was made: code version, package versions and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "diffusers", "transformers", "warp-lang", "pytorch-lightning", "numpy")
+
+
+def commit() -> str:
+    """The commit of the project's checkout, with `+changes` where files differ from it; `unknown` outside one."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        name = _git(root, "rev-parse", "--short=12", "HEAD")
+        is_changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+changes" if is_changed else "")
+
+
+def machine() -> str:
+    """The processor and, where there is one, the CUDA device."""
+    import torch
+
+    name = f"{_processor()}, {os.cpu_count()} cores"
+    return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, machine and versions."""
+    return {"commit": commit(), "machine": machine(), "versions": versions()}
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(root: Path, *words: str) -> str:
+    result = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10)
+    return result.stdout.strip()

@@ -1,0 +1,159 @@
+"""All registries and their built-in members. Importing this imports none of them."""
+
+from __future__ import annotations
+
+from framework.core.registry import Registry
+
+SYSTEMS = Registry(
+    "system",
+    base="framework.systems.base:System",
+    builtins={
+        "distillation": "framework.systems.distillation:Distillation",
+        "diffusion-training": "framework.systems.diffusion_training:DiffusionTraining",
+    },
+)
+ENCODINGS = Registry(
+    "encoding",
+    base="framework.networks.base:Encoding",
+    builtins={
+        "hash-grid": "framework.networks.hash_grid:HashGrid",
+        "frequency": "framework.networks.frequency:Frequency",
+    },
+)
+DENSITY_BIASES = Registry(
+    "density-bias",
+    base="framework.geometry.density_bias:DensityBias",
+    builtins={
+        "blob": "framework.geometry.density_bias:Blob",
+        "constant": "framework.geometry.density_bias:Constant",
+    },
+)
+GEOMETRIES = Registry(
+    "geometry",
+    base="framework.geometry.base:Geometry",
+    builtins={
+        "density-field": "framework.geometry.density_field:DensityField",
+        "voxel-grid": "framework.geometry.voxel_grid:VoxelGrid",
+    },
+)
+MATERIALS = Registry(
+    "material",
+    base="framework.materials.base:Material",
+    builtins={
+        "radiance": "framework.materials.radiance:Radiance",
+        "lambertian": "framework.materials.lambertian:Lambertian",
+    },
+)
+BACKGROUNDS = Registry(
+    "background",
+    base="framework.backgrounds.base:Background",
+    builtins={
+        "solid-color": "framework.backgrounds.solid_color:SolidColor",
+        "environment-map": "framework.backgrounds.environment_map:EnvironmentMap",
+    },
+)
+RENDERERS = Registry(
+    "renderer",
+    base="framework.renderers.base:Renderer",
+    builtins={"volume": "framework.renderers.volume:Volume"},
+)
+PRIORS = Registry(
+    "prior",
+    base="framework.diffusion.prior:Prior",
+    builtins={
+        "toybox": "framework.diffusion.toybox:ToyboxPrior",
+        "pretrained": "framework.diffusion.pretrained:PretrainedPrior",
+        "oracle": "framework.diffusion.oracle:OraclePrior",
+        "analytic": "framework.diffusion.analytic:AnalyticPrior",
+    },
+    path_type=("pretrained", "model"),
+)
+CONDITIONERS = Registry(
+    "conditioner",
+    base="framework.prompts.conditioner:Conditioner",
+    builtins={
+        "view-dependent": "framework.prompts.view_dependent:ViewDependent",
+        "camera": "framework.prompts.camera:CameraConditioned",
+        "plain": "framework.prompts.plain:Plain",
+    },
+)
+GUIDANCES = Registry(
+    "guidance",
+    base="framework.guidance.base:Guidance",
+    builtins={"score-distillation": "framework.guidance.score_distillation:ScoreDistillation"},
+)
+TIMESTEPS = Registry(
+    "timesteps",
+    base="framework.guidance.timesteps:Timesteps",
+    builtins={
+        "uniform": "framework.guidance.timesteps:Uniform",
+        "annealed": "framework.guidance.timesteps:Annealed",
+    },
+)
+WEIGHTINGS = Registry(
+    "weighting",
+    base="framework.guidance.weighting:Weighting",
+    builtins={
+        "dreamfusion": "framework.guidance.weighting:DreamFusion",
+        "uniform": "framework.guidance.weighting:Uniform",
+        "fantasia3d": "framework.guidance.weighting:Fantasia3D",
+    },
+)
+COMBINATIONS = Registry(
+    "combination",
+    base="framework.guidance.combination:Combination",
+    builtins={"classifier-free": "framework.guidance.combination:ClassifierFree"},
+)
+LOSSES = Registry(
+    "loss",
+    base="framework.losses.base:Loss",
+    builtins={
+        "sparsity": "framework.losses.opacity:Sparsity",
+        "binarization": "framework.losses.opacity:Binarization",
+        "orientation": "framework.losses.normals:Orientation",
+    },
+)
+STREAMS = Registry(
+    "stream",
+    base="framework.data.base:ViewStream",
+    builtins={
+        "random-views": "framework.data.random_views:RandomViews",
+        "orbit-views": "framework.data.orbit_views:OrbitViews",
+    },
+)
+OPTIMIZERS = Registry(
+    "optimizer",
+    base="framework.systems.optimization:Optimizer",
+    builtins={
+        "adam": "framework.systems.optimization:Adam",
+        "adamw": "framework.systems.optimization:AdamW",
+    },
+)
+EXPORTERS = Registry(
+    "export",
+    base="framework.export.base:Exporter",
+    builtins={"mesh": "framework.export.mesh:MeshExporter"},
+)
+
+ALL = {
+    registry.kind: registry
+    for registry in (
+        SYSTEMS,
+        GEOMETRIES,
+        ENCODINGS,
+        DENSITY_BIASES,
+        MATERIALS,
+        BACKGROUNDS,
+        RENDERERS,
+        PRIORS,
+        CONDITIONERS,
+        GUIDANCES,
+        TIMESTEPS,
+        WEIGHTINGS,
+        COMBINATIONS,
+        LOSSES,
+        STREAMS,
+        OPTIMIZERS,
+        EXPORTERS,
+    )
+}

@@ -1,0 +1,70 @@
+"""The root of every configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from framework.core.component import slot
+from framework.core.registries import EXPORTERS, PRIORS, SYSTEMS
+
+
+@dataclass(kw_only=True, frozen=True)
+class TrainerConfig:
+    """How long and how precisely to train, and how often to look."""
+
+    max_steps: int = 1500
+    """Length of the run in training steps."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic of the networks; bf16-mixed computes matrix products in bfloat16."""
+    validate_every: int = 500
+    """Steps between validation images; 0 draws none but the last."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints; one is always written at the end."""
+    keep_checkpoints: int = 2
+    """Older checkpoints than this many are removed."""
+    log_every: int = 10
+    """Steps between rows of metrics."""
+    gradient_clip: float | None = None
+    """Largest norm of the gradient of all parameters together; none by default."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "checkpoint_every", "keep_checkpoints", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.validate_every < 0:
+            raise ValueError(f"validate_every must not be negative, got {self.validate_every}.")
+
+
+@dataclass(kw_only=True, frozen=True)
+class RunConfig:
+    """One run, as a YAML file describes it."""
+
+    name: str
+    """Name of the run's folder below `output_root`."""
+    description: str = ""
+    """What the run shows, in a sentence."""
+    prompt: str = "a snowman"
+    """What to make."""
+    prior: Any = slot(PRIORS, default="toybox")
+    """The diffusion model of every guidance that names none: a registered name, or a folder or hub id with a slash."""
+    seed: int = 0
+    """Source of all randomness."""
+    output_root: str = "outputs"
+    """Folder below which run folders are made."""
+    resume: str | None = None
+    """A run folder, a checkpoint, or `last`: the newest unfinished run of this name and prompt."""
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig())
+    """Length, precision and intervals of the training."""
+    system: Any = slot(SYSTEMS)
+    """What is trained and by which terms."""
+    export: Any = slot(EXPORTERS, default="mesh", nullable=True)
+    """What is written when the training is done; null writes nothing."""
+    backends: dict[str, str] = field(default_factory=dict)
+    """Requested implementation by operation, such as {hash-encoding: torch}; the others are chosen automatically."""
+    extensions: list[str] | None = None
+    """Modules of custom/ to load; by default all of them."""
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ValueError(f"name: expected a folder name, got {self.name!r}.")

@@ -1,0 +1,161 @@
+"""Where a run keeps its files; the one class that knows the paths.
+
+<output_root>/<name>/<prompt-slug>@<time>/
+    config.yaml  run.json  checkpoints/step-000500.ckpt  images/  mesh/  turntable.mp4  metrics.csv  tensorboard/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from framework.core.errors import CheckpointError, UserError, did_you_mean
+from framework.core.files import write_text
+
+State = Literal["running", "interrupted", "failed", "finished"]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one run."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, output_root: str, name: str, prompt: str) -> RunDirectory:
+        """A new, empty run folder named after the prompt and the time.
+
+        Raises:
+            UserError: If it cannot be written there; nothing has been computed by then.
+        """
+        parent = Path(output_root) / name
+        stem = f"{prompt_slug(prompt)}@{datetime.now():%Y%m%d-%H%M%S}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            root = _unused(parent, stem)
+            run = cls(root)
+            run.set_state("running", step=0)
+        except OSError as error:
+            raise UserError(
+                f"output_root: cannot write to {parent}: {error.strerror or error}. Choose another folder with output_root=..."
+            ) from None
+        return run
+
+    @classmethod
+    def open(cls, root: Path) -> RunDirectory:
+        """An existing run folder.
+
+        Raises:
+            UserError: If it is none.
+        """
+        run = cls(root)
+        if not root.is_dir():
+            hint = (
+                did_you_mean(root.name, [item.name for item in root.parent.glob("*")]) if root.parent.is_dir() else ""
+            )
+            raise UserError(f"{root}: there is no such run folder.{hint}")
+        if not run.config.is_file():
+            raise UserError(f"{root}: holds no config.yaml, so it is not a run folder.")
+        return run
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "config.yaml"
+
+    @property
+    def images(self) -> Path:
+        """Validation images."""
+        return self.root / "images"
+
+    @property
+    def mesh(self) -> Path:
+        """Exported meshes."""
+        return self.root / "mesh"
+
+    @property
+    def turntable(self) -> Path:
+        """Video of the exported mesh."""
+        return self.root / "turntable.mp4"
+
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint written after `step` training steps."""
+        return self.root / "checkpoints" / f"step-{step:06d}.ckpt"
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoints on disk, oldest first."""
+        return sorted((self.root / "checkpoints").glob("step-*.ckpt"))
+
+    def latest_checkpoint(self) -> Path:
+        """The newest checkpoint.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        found = self.checkpoints()
+        if not found:
+            raise CheckpointError(f"{self.root / 'checkpoints'}: holds no checkpoint yet.")
+        return found[-1]
+
+    def set_state(self, state: State, *, step: int) -> None:
+        """Record how far the run is, for `resume=last`."""
+        write_text(self.root / "run.json", json.dumps({"state": state, "step": step, "pid": os.getpid()}) + "\n")
+
+    def state(self) -> dict[str, Any]:
+        """What `set_state` recorded last; empty where it cannot be read."""
+        try:
+            record = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> tuple[RunDirectory, Path]:
+    """The run folder and checkpoint that `resume=` means: a run folder, a checkpoint file, or `last`.
+
+    Raises:
+        UserError: If there is nothing to resume; says where was looked.
+    """
+    if resume == "last":
+        run = _newest_unfinished(Path(output_root) / name, prompt)
+        return run, run.latest_checkpoint()
+    path = Path(resume)
+    if path.is_file():
+        return RunDirectory.open(path.parent.parent), path
+    run = RunDirectory.open(path)
+    return run, run.latest_checkpoint()
+
+
+def _newest_unfinished(parent: Path, prompt: str) -> RunDirectory:
+    runs = [RunDirectory(path) for path in parent.glob(f"{prompt_slug(prompt)}@*") if path.is_dir()]
+    unfinished = [run for run in runs if run.state().get("state") != "finished" and run.checkpoints()]
+    if not unfinished:
+        raise UserError(
+            f"resume=last: {parent} holds no unfinished run of the prompt '{prompt}' with a checkpoint. "
+            "Name a run folder instead, or leave resume out to start anew."
+        )
+    return max(unfinished, key=lambda run: run.root.name.rpartition("@")[2])
+
+
+def prompt_slug(prompt: str, max_length: int = 60) -> str:
+    """The prompt as a safe folder name: lower-case ASCII words joined by dashes."""
+    plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:max_length].strip("-")
+    return slug or "run"
+
+
+def _unused(parent: Path, stem: str) -> Path:
+    for attempt in range(1, 1000):
+        root = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            root.mkdir()
+        except FileExistsError:
+            continue
+        return root
+    raise OSError(f"too many runs are called {stem}")

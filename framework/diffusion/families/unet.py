@@ -1,0 +1,162 @@
+"""Models whose denoiser is a `diffusers.UNet2DConditionModel` with a CLIP text encoder: Stable Diffusion 1 and 2, their
+descendants, and small models that work on pixels (the toybox prior).
+
+Beside what diffusers defines, two keys of a pixel model's `model_index.json` are read: `pixel_unshuffle`, the side of the
+pixel blocks that the UNet sees as channels, and `value_range`, the values of black and white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from framework.core.errors import UserError
+from framework.diffusion.camera_vector import CAMERA_DIM, camera_vector
+from framework.diffusion.conditions import Conditions
+from framework.diffusion.families.codecs import Codec, LatentCodec, PixelCodec
+from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.text import ClipText, HiddenStates
+from framework.diffusion.noise_schedule import NoiseSchedule
+from framework.diffusion.prediction import Parameterization, Prediction, scheduler_parameterization
+
+
+class UNetModel:
+    """A text-to-image model with a UNet: what `ModelPrior` asks.
+
+    Args:
+        unet: A `diffusers.UNet2DConditionModel`, frozen or in training.
+        text: The text encoder.
+        codec: How it sees images.
+        schedule: Its training schedule.
+        parameterization: What its output means.
+        pixel_unshuffle: Side of the pixel blocks that the UNet sees as channels.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        *,
+        text: ClipText,
+        codec: Codec,
+        schedule: NoiseSchedule,
+        parameterization: Parameterization,
+        pixel_unshuffle: int = 1,
+    ) -> None:
+        self.unet = unet
+        self.text = text
+        self.codec = codec
+        self.schedule = schedule.to(unet.device)
+        self.parameterization = parameterization
+        self.pixel_unshuffle = pixel_unshuffle
+        self.takes_camera = unet.config.class_embed_type == "projection"
+        self._check()
+
+    @classmethod
+    def load(cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device) -> UNetModel:
+        """The model in a folder.
+
+        Raises:
+            UserError: If the folder is incomplete, or a component is of a class or shape that is not supported.
+        """
+        from diffusers import UNet2DConditionModel
+
+        folder.require("unet", ["UNet2DConditionModel"])
+        if folder.has("text_encoder_2"):
+            raise UserError(f"Model '{folder.name}' has two text encoders, which is not supported. Use one with one.")
+        scheduler = folder.read("scheduler", "scheduler_config.json")
+        schedule, parameterization = (
+            NoiseSchedule.from_scheduler_config(scheduler),
+            scheduler_parameterization(scheduler),
+        )
+        unet = folder.load("unet", UNet2DConditionModel, dtype=dtype, device=device)
+        text = ClipText.load(folder, dtype=dtype, device=device)
+        unshuffle = int(folder.index.get("pixel_unshuffle", 1))
+        try:
+            return cls(
+                unet,
+                text=text,
+                codec=_load_codec(folder, unet, unshuffle, device),
+                schedule=schedule,
+                parameterization=parameterization,
+                pixel_unshuffle=unshuffle,
+            )
+        except ValueError as error:
+            raise UserError(f"Model '{folder.name}': {error}") from error
+
+    def encode_text(self, prompts: Sequence[str]) -> HiddenStates:
+        """Hidden states of the text encoder."""
+        return self.text.encode(prompts)
+
+    def predict(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], conditions: Conditions
+    ) -> Prediction:
+        """One UNet call for all K * B pairs of condition and sample."""
+        count = conditions.num_conditions
+        assert isinstance(conditions.text, HiddenStates)
+        raw = self.denoise(
+            noisy.repeat(count, 1, 1, 1),
+            timestep.repeat(count),
+            conditions.text.flatten().states,
+            self._camera(conditions),
+        )
+        alpha, sigma = self.schedule.at(timestep)
+        return Prediction(raw.reshape(count, *noisy.shape), noisy, alpha, sigma, self.parameterization)
+
+    def denoise(
+        self,
+        noisy: Float[Tensor, "N C h w"],
+        timestep: Int[Tensor, "N"],
+        states: Float[Tensor, "N L D"],
+        camera: Float[Tensor, "N 7"] | None,
+    ) -> Float[Tensor, "N C h w"]:
+        """The UNet's raw output in float32; `camera` is for UNets that take one. Learned variances are dropped."""
+        dtype = self.unet.dtype
+        blocks = F.pixel_unshuffle(noisy, self.pixel_unshuffle).to(dtype)
+        labels = camera.to(dtype) if camera is not None and self.takes_camera else None
+        times = self.schedule.times[timestep.long()]
+        output: Tensor = self.unet(blocks, times, states.to(dtype), class_labels=labels, return_dict=False)[0]
+        return F.pixel_shuffle(output[:, : blocks.shape[1]].float(), self.pixel_unshuffle)
+
+    def _camera(self, conditions: Conditions) -> Float[Tensor, "N 7"]:
+        views, present = conditions.views, conditions.camera_present
+        if views is None or present is None:
+            return torch.zeros(conditions.weights.numel(), CAMERA_DIM, device=conditions.weights.device)
+        known = camera_vector(views.azimuth, views.elevation, views.cameras.fov_y, views.distance)
+        return (known * present[..., None]).flatten(0, 1)  # (K, B, 7) -> (K * B, 7)
+
+    def _check(self) -> None:
+        config = self.unet.config
+        channels = self.codec.sample_shape[0] * self.pixel_unshuffle**2
+        if config.in_channels != channels:
+            raise ValueError(
+                f"its UNet takes {config.in_channels} channels where samples have {channels}: models that are also "
+                "conditioned on an image (inpainting, editing, novel views) are not supported."
+            )
+        if config.out_channels not in (channels, 2 * channels):
+            raise ValueError(f"its UNet returns {config.out_channels} channels where samples have {channels}.")
+        if config.addition_embed_type is not None:
+            raise ValueError(f"its UNet wants '{config.addition_embed_type}' embeddings, which are not supported.")
+        if config.num_class_embeds is not None or config.class_embed_type not in (None, "projection"):
+            raise ValueError("its UNet wants class labels, which are not supported.")
+        if self.takes_camera and config.projection_class_embeddings_input_dim != CAMERA_DIM:
+            size = config.projection_class_embeddings_input_dim
+            raise ValueError(f"its UNet takes a vector of {size} numbers; the camera vector has {CAMERA_DIM}.")
+
+
+def _load_codec(folder: ModelFolder, unet: Any, unshuffle: int, device: torch.device) -> Codec:
+    size = unet.config.sample_size
+    if size is None:
+        raise ValueError("its UNet's config does not state a sample_size.")
+    height, width = (size, size) if isinstance(size, int) else size
+    if not folder.has("vae"):
+        low, high = folder.index.get("value_range", (-1.0, 1.0))
+        return PixelCodec(height * unshuffle, width * unshuffle, value_range=(float(low), float(high)))
+    from diffusers import AutoencoderKL
+
+    folder.require("vae", ["AutoencoderKL"])
+    return LatentCodec(folder.load("vae", AutoencoderKL, dtype=torch.float32, device=device), height, width)

@@ -1,0 +1,66 @@
+"""Images drawn from a prior, to see what it knows (DDIM without noise, arXiv:2010.02502)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from framework.diffusion.conditions import Conditions
+from framework.diffusion.prediction import Prediction, classifier_free
+from framework.diffusion.prior import Prior
+
+
+@torch.no_grad()
+def sample(
+    prior: Prior,
+    conditions: Conditions,
+    *,
+    guidance_scale: float = 1.0,
+    num_steps: int = 50,
+    generator: torch.Generator,
+    clip: bool | None = None,
+) -> Float[Tensor, "B C h w"]:
+    """One sample for each of the B conditions in row 0, guided away from row 1 if the scale is not 1.
+
+    Args:
+        prior: What to sample from.
+        conditions: Row 0 the wanted conditions, row 1 the unconditional ones.
+        guidance_scale: s in uncond + s (cond - uncond).
+        num_steps: Number of denoiser evaluations.
+        generator: Source of the initial noise, on the prior's device.
+        clip: Keep the predicted clean sample in [-1, 1] on the way; by default for pixels only.
+    """
+    is_guided = guidance_scale != 1.0
+    needed = conditions.rows([0, 1] if is_guided else [0])
+    batch_size = conditions.weights.shape[1]
+    x_t = torch.randn(batch_size, *prior.sample_shape, generator=generator, device=prior.device)
+    timesteps = sampling_timesteps(len(prior.schedule), num_steps).to(prior.device)
+    clean = x_t
+    for index, time in enumerate(timesteps):
+        prediction = prior.predict(x_t, time.expand(batch_size), needed)
+        guided = prediction.with_raw(_guide(prediction.raw, guidance_scale))
+        clean = guided.sample.clamp(-1.0, 1.0) if _clips(clip, prior) else guided.sample
+        if index + 1 < len(timesteps):
+            x_t = _step(prior, guided, clean, timesteps[index + 1].expand(batch_size))
+    return clean
+
+
+def sampling_timesteps(num_timesteps: int, num_steps: int) -> Int[Tensor, "S"]:
+    """`num_steps` timesteps from the last one down, evenly spaced; one more such step would lead to the clean sample."""
+    return (num_timesteps - torch.arange(num_steps) * (num_timesteps / num_steps)).round().long() - 1
+
+
+def _guide(raw: Float[Tensor, "K B C h w"], guidance_scale: float) -> Float[Tensor, "B C h w"]:
+    return raw[0] if len(raw) == 1 else classifier_free(raw[0], raw[1], guidance_scale)
+
+
+def _clips(clip: bool | None, prior: Prior) -> bool:
+    return prior.space == "pixel" if clip is None else clip
+
+
+def _step(prior: Prior, prediction: Prediction, clean: Tensor, timestep: Int[Tensor, "B"]) -> Tensor:
+    """x at the next, lower timestep; the noise is recomputed so that it fits a clipped clean sample."""
+    epsilon = (prediction.noisy - prediction.alpha * clean) / prediction.sigma
+    alpha, sigma = prior.schedule.at(timestep)
+    return alpha * clean + sigma * epsilon

@@ -1,0 +1,27 @@
+"""Values on the surface of a mesh: interpolated from its vertices, or looked up in its texture."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def interpolate(
+    values: Float[Tensor, "V C"], faces: Int[Tensor, "F 3"], face: Int[Tensor, "N"], barycentric: Float[Tensor, "N 3"]
+) -> Float[Tensor, "N C"]:
+    """Vertex values blended at points of faces."""
+    corners = values[faces[face.long()].long()]  # (N, 3, C)
+    return torch.einsum("nk,nkc->nc", barycentric, corners)
+
+
+def sample_texture(texture: Float[Tensor, "H W 3"], uvs: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
+    """Texture values at coordinates in [0, 1], (0, 0) the lower left; bilinear, clamped to the edge.
+
+    The lower left texel's centre is at (0.5 / W, 0.5 / H), as in OpenGL and glTF.
+    """
+    grid = uvs * torch.tensor([2.0, -2.0], device=uvs.device) + torch.tensor([-1.0, 1.0], device=uvs.device)
+    image = texture.permute(2, 0, 1)[None]
+    sampled = F.grid_sample(image, grid[None, None], mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled[0, :, 0].T

@@ -1,0 +1,89 @@
+"""A video of a mesh on a turntable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import torch
+from rich.progress import track
+
+from framework.core.files import replacing
+from framework.export.mesh_rendering import MeshRenderer
+from framework.structures.mesh import Mesh
+from framework.structures.views import Lights, Views
+
+_FOV_Y = math.radians(40.0)
+_MARGIN = 1.1
+_AMBIENT, _DIFFUSE = 0.55, 0.55
+
+
+def write_turntable(
+    mesh: Mesh,
+    path: Path,
+    *,
+    frames: int = 120,
+    size: int = 256,
+    elevation_deg: float = 15.0,
+    frames_per_second: int = 30,
+    is_quiet: bool = False,
+) -> None:
+    """Write an MP4 (H.264, plays in every browser) of one full turn to `path`, starting at the front.
+
+    Args:
+        mesh: What is shown, on white, lit from over the camera's shoulder.
+        frames: Views of the turn.
+        size: Side of the square video, pixels; even, as H.264 with 4:2:0 chroma demands.
+        is_quiet: Show no progress bar.
+
+    Raises:
+        ValueError: If `size` is odd, or the mesh has no faces.
+    """
+    if size % 2 != 0:
+        raise ValueError(f"write_turntable: size must be even, got {size}.")
+    renderer = MeshRenderer(mesh)
+    views = turntable_views(mesh, frames=frames, size=size, elevation_deg=elevation_deg)
+    with replacing(path) as temporary:
+        writer = _open_video(temporary, size=size, frames_per_second=frames_per_second)
+        try:
+            for i in track(range(frames), description="Turntable", disable=is_quiet, transient=True):
+                writer.send((renderer.render(views[i]).rgb[0] * 255.0).round().to(torch.uint8).cpu().numpy().tobytes())
+        finally:
+            writer.close()
+
+
+def turntable_views(mesh: Mesh, *, frames: int, size: int, elevation_deg: float = 15.0) -> Views:
+    """Views around the z axis, counter-clockwise seen from above, that show all of the mesh."""
+    device = mesh.vertices.device
+    azimuth = torch.arange(frames, device=device) * (2.0 * math.pi / frames)
+    elevation = torch.full_like(azimuth, math.radians(elevation_deg))
+    reach = mesh.vertices.norm(dim=-1).max().item()
+    distance = torch.full_like(azimuth, _MARGIN * reach / math.sin(0.5 * _FOV_Y))
+    views = Views.orbit(azimuth, elevation, distance, torch.full_like(azimuth, _FOV_Y), height=size, width=size)
+    return _lit(views)
+
+
+def _lit(views: Views) -> Views:
+    """The views with a light above and to the left of each camera."""
+    axes = views.cameras.camera_to_world[:, :3]
+    positions = views.cameras.positions + views.distance[:, None] * (0.5 * axes[:, :, 1] - 0.35 * axes[:, :, 0])
+    one = torch.ones_like(views.distance)
+    lights = Lights(positions, _AMBIENT * one, _DIFFUSE * one, torch.zeros_like(one, dtype=torch.bool))
+    return Views(views.cameras, views.azimuth, views.elevation, views.distance, lights)
+
+
+def _open_video(path: Path, *, size: int, frames_per_second: int) -> Iterator[None]:
+    """A started ffmpeg that is sent RGB frames."""
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (size, size),
+        fps=frames_per_second,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        macro_block_size=2,
+        output_params=["-crf", "18", "-movflags", "+faststart"],
+    )
+    writer.send(None)
+    return writer

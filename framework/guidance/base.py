@@ -1,0 +1,147 @@
+"""The template of guidance: from the render of a step to a gradient on it.
+
+A method of score distillation differs from another in its residual (and later in how noise is added); encoding, timesteps,
+weighting, clipping, the surrogate loss, metrics and previews are the same and stand here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from framework.core.component import Component, slot
+from framework.core.registries import COMBINATIONS, CONDITIONERS, PRIORS, TIMESTEPS, WEIGHTINGS
+from framework.core.schedule import Constant, Schedule
+from framework.core.step import StepInfo
+from framework.diffusion.conditions import Conditions
+from framework.diffusion.noise_schedule import NoisySample
+from framework.diffusion.prior import Prior
+from framework.guidance.combination import Combination
+from framework.guidance.rules import combined_prediction, surrogate_loss
+from framework.guidance.timesteps import Timesteps
+from framework.guidance.weighting import Weighting
+from framework.prompts.conditioner import Conditioner
+from framework.structures.losses import Frame, Term, TermOutput
+from framework.structures.render_output import Buffer, RenderOutput
+
+
+class Guidance(Component, nn.Module, Term, ABC):
+    """A term that asks a diffusion prior how a render should change.
+
+    It is a module so that methods with trainable parts (an adapter) own them; the prior is none and stays outside.
+    """
+
+    needs = frozenset({Buffer.RGB})
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Component.Config):
+        stream: str = "random"
+        """The stream of views whose renders are guided."""
+        weight: Schedule = Constant(1.0)
+        """Factor in the total loss."""
+        guidance_scale: Schedule = Constant(15.0)
+        """Strength s of the prompt in uncond + s (cond - uncond); 1 is no guidance."""
+        prior: Prior.Config | None = slot(PRIORS, default=None)
+        """The diffusion prior; without one, that of the run."""
+        prompts: Conditioner.Config = slot(CONDITIONERS, default="view-dependent")
+        """How the prompt becomes conditions of each view."""
+        timesteps: Timesteps.Config = slot(TIMESTEPS, default="uniform")
+        """Which noise levels are looked at."""
+        weighting: Weighting.Config = slot(WEIGHTINGS, default="dreamfusion")
+        """How much each noise level counts."""
+        combination: Combination.Config = slot(COMBINATIONS, default="classifier-free")
+        """How predictions under several conditions become one."""
+        buffer: Literal["rgb", "normal"] = "rgb"
+        """The image that the prior looks at: colours, or world-space normals mapped to [0, 1]."""
+        gradient_clip: Schedule | None = None
+        """Largest absolute value of any element of the weighted residual; none by default."""
+        preview_every: int = 100
+        """Steps between previews, the clean image that the prior predicts in one step; 0 makes none."""
+
+        def __post_init__(self) -> None:
+            if self.preview_every < 0:
+                raise ValueError(f"preview_every: expected a number of steps, or 0 for none, got {self.preview_every}.")
+            if self.gradient_clip is not None and self.gradient_clip.bounds()[0] <= 0.0:
+                raise ValueError("gradient_clip must stay positive; leave it out to clip nothing.")
+
+    config: Config
+
+    def __init__(self, config: Config, *, name: str, prior: Prior, prompt: str) -> None:
+        """Encode the prompt and put the parts together.
+
+        Args:
+            config: What was asked for.
+            name: The guidance's name in the config, which its random draws depend on.
+            prior: The prior that `config.prior` describes, or the run's.
+            prompt: What the result should be.
+        """
+        super().__init__()
+        self.config = config
+        self.name = name
+        self.prior = prior
+        self.conditioner: Conditioner = CONDITIONERS.build(config.prompts, prior=prior, prompt=prompt)
+        self.timesteps: Timesteps = TIMESTEPS.build(config.timesteps)
+        self.weighting: Weighting = WEIGHTINGS.build(config.weighting)
+        self.combination: Combination = COMBINATIONS.build(config.combination)
+        self.needs = frozenset({Buffer(config.buffer)})
+
+    @abstractmethod
+    def residual(self, sample: NoisySample, conditions: Conditions, step: StepInfo) -> Float[Tensor, "B C H W"]:
+        """What the prior would like changed in `sample.clean`, unweighted; called without gradients."""
+
+    def forward(self, frame: Frame) -> TermOutput:
+        """The loss whose gradient on the render is the weighted residual of the step."""
+        # Priors choose their own precision: closed forms in half precision would be wrong, not just rough.
+        with torch.autocast(self.prior.device.type, enabled=False):
+            clean = self.clean_sample(frame.render)
+            with torch.no_grad():
+                conditions = self.conditioner(frame.views, frame.step)
+                sample = self.perturb(clean.detach(), frame.step)
+                weight = self.weighting(self.prior.schedule, sample.timestep)
+                residual = self.clip(weight * self.residual(sample, conditions, frame.step), frame.step)
+                previews = self.previews(sample, conditions, frame.step)
+            loss = surrogate_loss(clean, residual)
+        metrics = {
+            "gradient_norm": residual.flatten(1).norm(dim=1).mean(),
+            "timestep": sample.timestep.float().mean(),
+            "guidance_scale": self.config.guidance_scale(frame.step),
+        }
+        return TermOutput(losses={"distillation": loss}, metrics=metrics, previews=previews)
+
+    def clean_sample(self, render: RenderOutput) -> Float[Tensor, "B C H W"]:
+        """The render as the prior sees it, with its gradient."""
+        image = render.require(Buffer(self.config.buffer), f"guidance '{self.name}'").float()
+        return self.prior.encode(0.5 * image + 0.5 if self.config.buffer == "normal" else image)
+
+    def perturb(self, clean: Float[Tensor, "B C H W"], step: StepInfo) -> NoisySample:
+        """Clean samples with random noise at random timesteps, both functions of the step alone."""
+        timestep = self.draw_timestep(len(clean), step)
+        generator = step.generator(f"guidance.{self.name}.noise", clean.device)
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        return self.prior.schedule.add_noise(clean, noise, timestep)
+
+    def draw_timestep(self, batch_size: int, step: StepInfo) -> Int[Tensor, "B"]:
+        """The timestep of each sample."""
+        generator = step.generator(f"guidance.{self.name}.timestep", self.prior.device)
+        num_timesteps = len(self.prior.schedule)
+        return self.timesteps.draw(batch_size, num_timesteps=num_timesteps, step=step, generator=generator)
+
+    def clip(self, residual: Float[Tensor, "B C H W"], step: StepInfo) -> Float[Tensor, "B C H W"]:
+        """The residual with large elements cut down, where that is asked for."""
+        if self.config.gradient_clip is None:
+            return residual
+        limit = self.config.gradient_clip(step)
+        return residual.clamp(-limit, limit)
+
+    def previews(self, sample: NoisySample, conditions: Conditions, step: StepInfo) -> dict[str, Tensor]:
+        """The predicted clean images, in steps that show one; decoding them is never part of the training itself."""
+        if self.config.preview_every == 0 or step.step % self.config.preview_every != 0:
+            return {}
+        scale = self.config.guidance_scale(step)
+        prediction = combined_prediction(self.prior, sample.noisy, sample.timestep, conditions, self.combination, scale)
+        return {"predicted": self.prior.decode(prediction.sample)}

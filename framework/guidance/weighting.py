@@ -1,0 +1,69 @@
+"""How much each timestep counts: w(t) in the gradient w(t) (eps_hat - eps)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from framework.core.component import Component
+from framework.core.registries import WEIGHTINGS
+from framework.diffusion.noise_schedule import NoiseSchedule
+
+
+class Weighting(Component, ABC):
+    """A weight for each timestep."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Component.Config):
+        pass
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @abstractmethod
+    def __call__(self, schedule: NoiseSchedule, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B 1 1 1"]:
+        """w(t), shaped to multiply samples."""
+
+
+@WEIGHTINGS.register("dreamfusion")
+class DreamFusion(Weighting):
+    """sigma^2, the variance of the noise (DreamFusion, arXiv:2209.14988)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Weighting.Config):
+        pass
+
+    def __call__(self, schedule: NoiseSchedule, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B 1 1 1"]:
+        """sigma^2."""
+        return schedule.at(timestep)[1] ** 2
+
+
+@WEIGHTINGS.register("uniform")
+class Uniform(Weighting):
+    """1 at every timestep."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Weighting.Config):
+        pass
+
+    def __call__(self, schedule: NoiseSchedule, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B 1 1 1"]:
+        """Ones."""
+        return torch.ones_like(schedule.at(timestep)[1])
+
+
+@WEIGHTINGS.register("fantasia3d")
+class Fantasia3D(Weighting):
+    """alpha sigma^2, which fades towards both ends (Fantasia3D, arXiv:2303.13873)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Weighting.Config):
+        pass
+
+    def __call__(self, schedule: NoiseSchedule, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B 1 1 1"]:
+        """alpha sigma^2."""
+        alpha, sigma = schedule.at(timestep)
+        return alpha * sigma**2

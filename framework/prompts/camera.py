@@ -1,0 +1,46 @@
+"""The prompt together with the camera, for priors that were trained with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from framework.core.errors import UserError
+from framework.core.registries import CONDITIONERS
+from framework.core.step import StepInfo
+from framework.diffusion.conditions import Conditions
+from framework.diffusion.prior import Prior
+from framework.prompts.conditioner import Conditioner, uniform_weights
+from framework.structures.views import Views
+
+
+@CONDITIONERS.register("camera")
+class CameraConditioned(Conditioner):
+    """The prompt without view words; the denoiser is told the camera itself (MVDream, arXiv:2308.16512)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Conditioner.Config):
+        in_unconditional: bool = True
+        """Whether the unconditional row is told the camera too, so that guidance strengthens the text alone."""
+
+    def __init__(self, config: Config, *, prior: Prior, prompt: str) -> None:
+        """Encode the texts.
+
+        Raises:
+            UserError: If the prior knows no cameras, so that every side would get the same gradient.
+        """
+        if not prior.takes_camera:
+            raise UserError(
+                "prompts: 'camera' tells the prior where the camera is, but this prior was not trained with cameras. "
+                "Use 'view-dependent', which says it in words."
+            )
+        super().__init__(config, prior=prior, prompt=prompt)
+        self._text = prior.encode_text([prompt, config.negative_prompt])
+        self._present = torch.tensor([True, config.in_unconditional], device=prior.device)
+
+    def __call__(self, views: Views, step: StepInfo) -> Conditions:
+        """Equal text for all views, each with its camera."""
+        index = torch.arange(2, device=views.device)[:, None].expand(2, len(views))
+        present = self._present[:, None].expand(2, len(views))
+        return Conditions(self._text[index], uniform_weights(views), views, present)

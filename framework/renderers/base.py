@@ -1,0 +1,56 @@
+"""The contract of renderers, and the scene that they draw."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from torch import nn
+
+from framework.backgrounds.base import Background
+from framework.core.component import Component
+from framework.core.step import StepInfo
+from framework.geometry.base import Geometry
+from framework.materials.base import Material
+from framework.renderers.occupancy import OccupancyGrid
+from framework.structures.render_output import Buffer, RenderOutput
+from framework.structures.views import Views
+
+
+class Scene(nn.Module):
+    """What is optimised: a shape, how it looks, what stands behind it, and where its space is empty."""
+
+    def __init__(
+        self, *, geometry: Geometry, material: Material, background: Background, occupancy: OccupancyGrid
+    ) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.material = material
+        self.background = background
+        self.occupancy = occupancy
+
+
+class Renderer(Component, ABC):
+    """Draws views of a scene; holds no state and no scene."""
+
+    provides: frozenset[Buffer]
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Component.Config):
+        pass
+
+    def __init__(self, config: Config, *, backends: dict[str, str]) -> None:
+        self.config = config
+        self.backends = backends
+
+    @abstractmethod
+    def render(self, views: Views, scene: Scene, needs: AbstractSet[Buffer], step: StepInfo) -> RenderOutput:
+        """Images of `views`; of the optional buffers only those in `needs` are computed.
+
+        Args:
+            views: Where from and under which light.
+            scene: What is drawn.
+            needs: Must be a subset of `provides`.
+            step: When; training steps jitter their samples by `step.generator`.
+        """

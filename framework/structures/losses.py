@@ -1,0 +1,84 @@
+"""What terms (guidance and losses) receive and return, and the sum of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framework.core.step import StepInfo
+from framework.structures.render_output import Buffer, RenderOutput
+from framework.structures.views import Views
+
+
+@dataclass(frozen=True)
+class Frame:
+    """All that a term may look at: the scene, the views, their render and the moment."""
+
+    scene: torch.nn.Module
+    views: Views
+    render: RenderOutput
+    step: StepInfo
+
+
+@dataclass(frozen=True)
+class TermOutput:
+    """What a term returns.
+
+    Attributes:
+        losses: Scalars to minimise, by name.
+        metrics: Numbers to log, by name; tensors are detached scalars, read only when a log is written.
+        previews: Images to show at validation, each (B, H, W, 3) in [0, 1].
+    """
+
+    losses: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
+    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+    previews: Mapping[str, Float[Tensor, "B H W 3"]] = field(default_factory=dict)
+
+
+class Term(ABC):
+    """Something to minimise about a frame: a loss or a guidance."""
+
+    needs: frozenset[Buffer] = frozenset()
+
+    @abstractmethod
+    def __call__(self, frame: Frame) -> TermOutput:
+        """Losses of `frame`, unweighted."""
+
+
+class LossTerms:
+    """The weighted losses of one training step, with everything there is to log about them."""
+
+    def __init__(self) -> None:
+        self._weighted: dict[str, Tensor] = {}
+        self._logs: dict[str, Any] = {}
+        self.previews: dict[str, Tensor] = {}
+
+    def add(self, name: str, output: TermOutput, *, weight: float) -> None:
+        """Add the losses of the term called `name`, each times `weight`."""
+        for key, loss in output.losses.items():
+            path = name if len(output.losses) == 1 else f"{name}.{key}"
+            self._weighted[path] = weight * loss
+            self._logs[f"loss/{path}"] = loss.detach()
+        self._logs[f"weight/{name}"] = weight
+        self._logs.update({f"{name}/{key}": value for key, value in output.metrics.items()})
+        self.previews.update({f"{name}/{key}": image for key, image in output.previews.items()})
+
+    def total(self) -> Tensor:
+        """The sum to back-propagate."""
+        if not self._weighted:
+            raise ValueError("No term is active in this step, so there is nothing to minimise.")
+        return torch.stack(list(self._weighted.values())).sum()
+
+    def logs(self) -> dict[str, Any]:
+        """Losses, weights and metrics by path; detached."""
+        return {**self._logs, "loss/total": self.total().detach()}
+
+    def non_finite(self) -> list[str]:
+        """Names of the losses that are NaN or infinite now; reading them waits for the device."""
+        return [name for name, loss in self._weighted.items() if not bool(torch.isfinite(loss))]

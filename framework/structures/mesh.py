@@ -1,0 +1,45 @@
+"""Triangle meshes with optional texture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles in world space, counter-clockwise seen from outside.
+
+    Attributes:
+        vertices: Positions, world units.
+        faces: Vertex indices.
+        normals: Unit vertex normals, or None.
+        uvs: Per-vertex texture coordinates in [0, 1], (0, 0) the lower left of the image; vertices are split at seams.
+        texture: Base colour in [0, 1], sRGB, row 0 the top; None without.
+        colors: Per-vertex base colour in [0, 1], sRGB, or None.
+    """
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "F 3"]
+    normals: Float[Tensor, "V 3"] | None = None
+    uvs: Float[Tensor, "V 2"] | None = None
+    texture: Float[Tensor, "H W 3"] | None = None
+    colors: Float[Tensor, "V 3"] | None = None
+
+    def face_normals(self) -> Float[Tensor, "F 3"]:
+        """Unit normals of the faces; zero for degenerate ones."""
+        a, b, c = self.vertices[self.faces.long()].unbind(dim=1)
+        return F.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+
+    def vertex_normals(self) -> Float[Tensor, "V 3"]:
+        """Unit vertex normals, faces weighted by their area."""
+        a, b, c = self.vertices[self.faces.long()].unbind(dim=1)
+        weighted = torch.linalg.cross(b - a, c - a)
+        total = torch.zeros_like(self.vertices)
+        for corner in range(3):
+            total.index_add_(0, self.faces[:, corner].long(), weighted)
+        return F.normalize(total, dim=-1)

@@ -1,0 +1,78 @@
+"""The contract of systems: what is trained, one step at a time.
+
+A system is a plain module. `lightning.py` runs any of them by manual optimisation with its own step counter, so that
+schedules, logs and checkpoint names count training steps whatever the number of optimizers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from framework.core.component import Component, slot
+from framework.core.errors import Problem
+from framework.core.registries import OPTIMIZERS
+from framework.core.run_config import RunConfig
+from framework.core.step import StepInfo
+from framework.structures.losses import LossTerms
+from framework.systems.optimization import Optimizer
+
+
+class System(Component, nn.Module, ABC):
+    """Something that can be trained."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Component.Config):
+        optimizer: Any = slot(OPTIMIZERS, default="adam")
+        """Which parameters are trained, and how fast."""
+
+    def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
+        """Build everything that the run needs; weights of priors are loaded here.
+
+        Args:
+            config: The system's own part of the configuration.
+            run: The whole configuration, for the prompt, prior, seed and backends.
+            device: Where the system will live.
+        """
+        super().__init__()
+        self.config = config
+        self.run = run
+        self.device = device
+
+    @classmethod
+    def check(cls, config: Any) -> list[Problem]:
+        """What does not fit together in `config`, found before anything is built or loaded."""
+        return []
+
+    @abstractmethod
+    def training_step(self, step: StepInfo) -> LossTerms:
+        """The losses of one step."""
+
+    def before_step(self, step: StepInfo) -> None:
+        """State that advances with the steps, such as an occupancy grid."""
+
+    def after_step(self, step: StepInfo) -> None:
+        """State that follows the parameters, such as their moving average."""
+
+    def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
+        """Pictures to look at, by name, in [0, 1]."""
+        return {}
+
+    def export(self, folder: Path, step: StepInfo) -> list[Path]:
+        """Write what the training was for into the run folder; returns the files.
+
+        Raises:
+            UserError: If there is nothing to write; the run's other outputs stay.
+        """
+        return []
+
+    def optimizer(self) -> Optimizer:
+        """The optimizer that the configuration asks for."""
+        return OPTIMIZERS.build(self.config.optimizer)

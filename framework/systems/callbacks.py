@@ -1,0 +1,166 @@
+"""What happens around training steps: the progress bar, metrics, checkpoints, pictures, a gentle stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from framework.core.run_directory import RunDirectory
+from framework.systems.images import write_png
+from framework.systems.lightning import Shell
+from framework.systems.metrics import MetricsFile
+
+
+class _Speed(ProgressColumn):
+    """Steps a second, averaged over the last moments."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("- steps/s" if speed is None else f"{speed:.1f} steps/s", style="cyan")
+
+
+class StepProgress(pl.Callback):
+    """A bar with steps/s and the time left; plain lines now and then where there is no terminal."""
+
+    def __init__(self, console: Console, *, seconds_between_lines: float = 20.0) -> None:
+        self.console = console
+        self.seconds_between_lines = seconds_between_lines
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+        self.progress = Progress(*columns, TextColumn("left  {task.fields[note]}"), console=console)
+
+    def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        assert isinstance(shell, Shell)
+        self.total = shell.run.trainer.max_steps
+        self.task = self.progress.add_task("training", total=self.total, completed=shell.steps_done, note="")
+        self.last_line = time.monotonic()
+        self.last_step = shell.steps_done
+        if self.console.is_terminal:
+            self.progress.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(shell, Shell)
+        self.progress.update(self.task, completed=shell.steps_done, note=_note(shell.logs))
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self.last_line >= self.seconds_between_lines:
+            speed = (shell.steps_done - self.last_step) / (now - self.last_line)
+            left = (self.total - shell.steps_done) / max(speed, 1e-9)
+            self.console.print(
+                f"step {shell.steps_done}/{self.total}  {speed:.1f} steps/s  {left:.0f} s left  {_note(shell.logs)}"
+            )
+            self.last_line, self.last_step = now, shell.steps_done
+
+    def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        self.progress.stop()
+
+    def on_exception(self, trainer: pl.Trainer, shell: pl.LightningModule, exception: BaseException) -> None:
+        self.progress.stop()
+
+
+def _note(logs: dict[str, float]) -> str:
+    """The gradient norm of the guidance, whose loss value means nothing, or else the loss."""
+    for name, value in logs.items():
+        if name.endswith("/gradient_norm"):
+            return f"gradient norm {value:.3g}"
+    return f"loss {logs['loss/total']:.4g}" if "loss/total" in logs else ""
+
+
+class Records(pl.Callback):
+    """Metrics to CSV and TensorBoard, checkpoints, and pictures, each at its interval and at the end."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        assert isinstance(shell, Shell)
+        self.metrics = MetricsFile(self.directory.root / "metrics.csv", start_step=shell.steps_done)
+        self.tensorboard = TensorBoardLogger(
+            self.directory.root, name="", version="tensorboard", purge_step=shell.steps_done + 1
+        )
+        self.saved_step = self.drawn_step = -1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(shell, Shell)
+        settings, step = shell.run.trainer, shell.steps_done
+        if step % settings.log_every == 0 or step == 1:
+            self.metrics.write(step, shell.logs)
+            self.tensorboard.log_metrics(shell.logs, step=step)
+        if settings.validate_every and step % settings.validate_every == 0:
+            self.draw(shell)
+        if step % settings.checkpoint_every == 0:
+            self.save(shell)
+
+    def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        assert isinstance(shell, Shell)
+        self.save(shell)
+        self.draw(shell)
+        self.tensorboard.finalize("success")
+
+    def save(self, shell: Shell) -> None:
+        """Write a checkpoint, once per step."""
+        if self.saved_step != shell.steps_done:
+            shell.save()
+            self.directory.set_state("running", step=shell.steps_done)
+            self.saved_step = shell.steps_done
+
+    def draw(self, shell: Shell) -> None:
+        """Write the system's pictures, once per step."""
+        if self.drawn_step == shell.steps_done:
+            return
+        self.drawn_step = shell.steps_done
+        with torch.no_grad():
+            pictures = shell.system.images(shell.step_info("validate"))
+        for name, image in pictures.items():
+            write_png(self.directory.images / f"{name}-{shell.steps_done:06d}.png", image)
+            self.tensorboard.experiment.add_image(name, image.detach().cpu().permute(2, 0, 1), shell.steps_done)
+
+
+class GentleStop(pl.Callback):
+    """Ctrl-C finishes the step, saves and writes pictures; a second one quits at once."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.was_stopped = False
+        self._requests = 0
+
+    def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        self._previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._requests += 1
+        if self._requests > 1:
+            raise KeyboardInterrupt
+        self.console.print("Stopping after this step; press Ctrl-C again to quit at once.")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._requests:
+            self.was_stopped = True
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, shell: pl.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None

@@ -1,0 +1,332 @@
+"""Training a small text-to-image model on captioned renders of toybox scenes: the bundled prior's recipe.
+
+Velocity prediction (arXiv:2202.00512) under a cosine schedule, the text encoder trained jointly. The camera reaches the
+UNet through its class embedding and is withheld half of the time, so that the same weights serve guidance by text alone
+and by text and camera. What is shipped is the moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from framework.core.errors import UserError
+from framework.core.files import write_text
+from framework.core.registries import SYSTEMS
+from framework.core.run_config import RunConfig
+from framework.core.step import StepInfo, named_generator
+from framework.diffusion.camera_vector import CAMERA_DIM, camera_vector
+from framework.diffusion.conditions import Conditions
+from framework.diffusion.families.codecs import PixelCodec
+from framework.diffusion.families.text import ClipText
+from framework.diffusion.families.unet import UNetModel
+from framework.diffusion.model_prior import ModelPrior
+from framework.diffusion.noise_schedule import NoiseSchedule
+from framework.diffusion.prior import Prior
+from framework.diffusion.sampling import sample
+from framework.structures.losses import LossTerms, TermOutput
+from framework.systems.base import System
+from framework.systems.images import sheet
+from framework.toybox.batches import CaptionDistribution, ToyBatch, training_batch
+from framework.toybox.captions import VOCABULARY
+from framework.toybox.tokens import build_tokenizer
+from framework.toybox.views import ViewDistribution
+
+SHEET_PROMPTS = (
+    "a red cube, front view",
+    "a blue robot, front view",
+    "a blue robot, back view",
+    "a snowman, front view",
+    "a snowman, side view",
+    "a red mushroom, side view",
+    "a green car, side view",
+    "a yellow duck, front view",
+    "a purple ring, front view",
+    "a brown chair, side view",
+    "a white mug, side view",
+    "a red rocket, side view",
+    "a yellow house, front view",
+    "a brown bear, front view",
+    "a red cube on top of a blue cylinder, side view",
+    "a yellow sphere next to a green cone, front view",
+)
+
+
+@dataclass(kw_only=True, frozen=True)
+class ModelConfig:
+    """Shape of the network."""
+
+    channels: tuple[int, ...] = (64, 96, 128)
+    """Channels of the UNet at each resolution; all but the first attend to the text."""
+    layers_per_block: int = 1
+    """Residual layers at each resolution."""
+    heads: int = 4
+    """Attention heads."""
+    groups: int = 8
+    """Groups of group normalisation."""
+    pixel_unshuffle: int = 2
+    """Side of the pixel blocks that the UNet sees as channels."""
+    text_width: int = 96
+    """Width of the text encoder."""
+    text_layers: int = 2
+    """Layers of the text encoder."""
+
+
+@SYSTEMS.register("diffusion-training")
+class DiffusionTraining(System):
+    """Train a pixel-space text-to-image model on the toybox (DDPM, arXiv:2006.11239; velocity, arXiv:2202.00512)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(System.Config):
+        model: ModelConfig = field(default_factory=lambda: ModelConfig())
+        """Shape of the network."""
+        image_size: int = 64
+        """Height and width of the images, pixels."""
+        batch_size: int = 32
+        """Images a step."""
+        num_timesteps: int = 1000
+        """Steps of the cosine noise schedule."""
+        caption_dropout: float = 0.12
+        """How often the caption is withheld."""
+        camera_dropout: float = 0.5
+        """How often the camera is withheld."""
+        ema_decay: float = 0.999
+        """Decay of the moving average of the weights."""
+        start_from: str | None = None
+        """A folder of weights to start from, `bundled` for those of the package; by default random ones."""
+        sheet_guidance_scale: float = 3.0
+        """Guidance scale of the sample sheet."""
+
+        def __post_init__(self) -> None:
+            if self.image_size % (self.model.pixel_unshuffle * 2 ** (len(self.model.channels) - 1)):
+                raise ValueError(
+                    f"image_size {self.image_size} cannot be halved as often as the model's channels need."
+                )
+
+    config: Config
+
+    def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
+        super().__init__(config, run=run, device=device)
+        with torch.random.fork_rng(devices=[]):
+            # diffusers draws initial weights from the global generator; it is given back as it was.
+            torch.manual_seed(named_generator(run.seed, "model").initial_seed())
+            self.tokenizer = build_tokenizer()
+            self.unet, self.text_encoder = _build_unet(config), _build_text_encoder(config.model, self.tokenizer)
+        if config.start_from is not None:
+            self._load_weights(config.start_from)
+        self.average = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
+        self.average = copy.deepcopy(self.average).requires_grad_(False).eval()
+        self.to(device)
+        self.model = self._model(self.unet, self.text_encoder)
+        self._batches = _Ahead(self._batch)
+
+    def training_step(self, step: StepInfo) -> LossTerms:
+        batch = self._batches.take(step)
+        schedule, generator = self.model.schedule, step.generator("diffusion", self.device)
+        clean = self.model.codec.encode(batch.images)
+        timestep = torch.randint(len(schedule.alphas), (len(clean),), generator=generator, device=self.device)
+        noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        noisy = schedule.add_noise(clean, noise, timestep).noisy
+        states, camera = self._conditions(batch, generator)
+        velocity = self.model.denoise(noisy, timestep, states, camera)
+        alpha, sigma = schedule.at(timestep)
+        terms = LossTerms()
+        terms.add("velocity", TermOutput({"velocity": F.mse_loss(velocity, alpha * noise - sigma * clean)}), weight=1.0)
+        return terms
+
+    @torch.no_grad()
+    def after_step(self, step: StepInfo) -> None:
+        # A short memory at first, or the random start would be remembered for thousands of steps.
+        decay = min(self.config.ema_decay, (1 + step.step) / (10 + step.step))
+        present = [*self.unet.parameters(), *self.text_encoder.parameters()]
+        torch._foreach_lerp_(list(self.average.parameters()), present, 1.0 - decay)
+
+    def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
+        """A sheet of samples of the averaged weights, one row with a true render above it for each prompt."""
+        samples = self.sample(SHEET_PROMPTS, step)
+        return {"samples": sheet(samples, columns=8)}
+
+    def sample(self, prompts: tuple[str, ...], step: StepInfo) -> Float[Tensor, "B H W 3"]:
+        """Images of prompts by the averaged weights."""
+        prior = self.averaged_prior()
+        text = prior.encode_text([*prompts, ""])
+        index = torch.stack([torch.arange(len(prompts)), torch.full((len(prompts),), len(prompts))]).to(self.device)
+        conditions = Conditions(text[index], torch.ones(2, len(prompts), device=self.device))
+        generator = step.generator("sheet", self.device)
+        scale = self.config.sheet_guidance_scale
+        return prior.decode(sample(prior, conditions, guidance_scale=scale, num_steps=30, generator=generator))
+
+    def averaged_prior(self) -> ModelPrior:
+        """The averaged weights as a prior."""
+        model = self._model(self.average["unet"], self.average["text_encoder"])
+        return ModelPrior(Prior.Config(), device=self.device, model=model)
+
+    def export(self, folder: Path, step: StepInfo) -> list[Path]:
+        """Write the averaged weights as a diffusers folder with its card; returns the files."""
+        target = folder / "prior"
+        modules = {"unet": self.average["unet"], "text_encoder": self.average["text_encoder"]}
+        for name, module in modules.items():
+            half = copy.deepcopy(module).half()
+            half.save_pretrained(str(target / name), safe_serialization=True)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(str(target / "tokenizer"))
+        write_text(
+            target / "scheduler" / "scheduler_config.json", json.dumps(_scheduler_config(self.config), indent=2) + "\n"
+        )
+        write_text(target / "card.json", json.dumps(self._card(step), indent=2) + "\n")
+        # The index comes last: a folder without it is not taken for a model.
+        write_text(target / "model_index.json", json.dumps(_index(self.config), indent=2) + "\n")
+        return sorted(path for path in target.rglob("*") if path.is_file())
+
+    def _batch(self, step: StepInfo) -> ToyBatch:
+        options = self.config
+        return training_batch(step.generator("toybox"), options.batch_size, size=options.image_size, device=self.device)
+
+    def _conditions(self, batch: ToyBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        count = len(batch.captions)
+        dropped = torch.rand(2, count, generator=generator, device=self.device)
+        hides_caption = (dropped[0] < self.config.caption_dropout).tolist()
+        captions = ["" if hidden else text for text, hidden in zip(batch.captions, hides_caption, strict=True)]
+        states = self.text_encoder(self.model.text.tokenize(captions).to(self.device)).last_hidden_state
+        views = batch.views
+        camera = camera_vector(views.azimuth, views.elevation, views.cameras.fov_y, views.distance)
+        return states, camera * (dropped[1] >= self.config.camera_dropout)[:, None]
+
+    def _model(self, unet: nn.Module, text_encoder: nn.Module) -> UNetModel:
+        return UNetModel(
+            unet,
+            text=ClipText(self.tokenizer, text_encoder),
+            codec=PixelCodec(self.config.image_size, self.config.image_size),
+            schedule=NoiseSchedule.cosine(self.config.num_timesteps),
+            parameterization="velocity",
+            pixel_unshuffle=self.config.model.pixel_unshuffle,
+        )
+
+    def _load_weights(self, source: str) -> None:
+        from framework.diffusion.families.folder import ModelFolder
+        from framework.diffusion.toybox import bundled_folder
+
+        folder = ModelFolder.open(str(bundled_folder()) if source == "bundled" else source)
+        cpu = torch.device("cpu")
+        unet = folder.load("unet", type(self.unet), dtype=torch.float32, device=cpu)
+        text = folder.load("text_encoder", type(self.text_encoder), dtype=torch.float32, device=cpu)
+        try:
+            self.unet.load_state_dict(unet.state_dict())
+            self.text_encoder.load_state_dict(text.state_dict())
+        except RuntimeError as error:
+            raise UserError(
+                f"start_from: the weights in '{source}' are of another shape than `model`: {error}"
+            ) from error
+
+    def _card(self, step: StepInfo) -> dict[str, Any]:
+        from framework.core.config import dump
+        from framework.core.provenance import provenance
+        from framework.toybox.captions import BACK_AZIMUTH_DEG, FRONT_AZIMUTH_DEG, OVERHEAD_ELEVATION_DEG
+        from framework.toybox.reference import reference_digest
+
+        bins = {"front_deg": FRONT_AZIMUTH_DEG, "back_deg": BACK_AZIMUTH_DEG, "overhead_deg": OVERHEAD_ELEVATION_DEG}
+        return {
+            "vocabulary": list(VOCABULARY),
+            "views": asdict(ViewDistribution()),
+            "captions": asdict(CaptionDistribution()),
+            "view_words": bins,
+            "steps": step.step,
+            "seed": self.run.seed,
+            "recipe": dump(self.run),
+            "made_by": provenance(),
+            "reference_renders": reference_digest(),
+        }
+
+
+class _Ahead:
+    """Makes the batch of the next step on another thread while this one is trained on."""
+
+    def __init__(self, make: Callable[[StepInfo], ToyBatch]) -> None:
+        self._make = make
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="toybox")
+        self._next: tuple[StepInfo, Future[ToyBatch]] | None = None
+
+    def take(self, step: StepInfo) -> ToyBatch:
+        """The batch of `step`, a pure function of it."""
+        if self._next is not None and self._next[0] == step:
+            batch = self._next[1].result()
+        else:
+            batch = self._make(step)
+        following = replace(step, step=step.step + 1)
+        self._next = (following, self._pool.submit(self._make, following))
+        return batch
+
+
+def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
+    from diffusers import UNet2DConditionModel
+    from diffusers.models.attention_processor import AttnProcessor
+
+    shape = config.model
+    channels, below = 3 * shape.pixel_unshuffle**2, len(shape.channels) - 1
+    unet = UNet2DConditionModel(
+        sample_size=config.image_size // shape.pixel_unshuffle,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=shape.channels,
+        layers_per_block=shape.layers_per_block,
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * below),
+        up_block_types=(*["CrossAttnUpBlock2D"] * below, "UpBlock2D"),
+        cross_attention_dim=shape.text_width,
+        attention_head_dim=shape.heads,  # diffusers reads this as the number of heads.
+        norm_num_groups=shape.groups,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=CAMERA_DIM,
+    )
+    # The fused attention's backward pass takes a quarter of a training step on a CPU; plain products do not.
+    unet.set_attn_processor(AttnProcessor())
+    return unet
+
+
+def _build_text_encoder(shape: ModelConfig, tokenizer: Any) -> nn.Module:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.text_width,
+        intermediate_size=4 * shape.text_width,
+        num_hidden_layers=shape.text_layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def _scheduler_config(config: DiffusionTraining.Config) -> dict[str, Any]:
+    return {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": config.num_timesteps,
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "v_prediction",
+        "clip_sample": True,
+        "set_alpha_to_one": False,
+        "steps_offset": 0,
+    }
+
+
+def _index(config: DiffusionTraining.Config) -> dict[str, Any]:
+    return {
+        "_class_name": "PixelTextToImagePipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "pixel_unshuffle": config.model.pixel_unshuffle,
+        "value_range": [-1, 1],
+    }

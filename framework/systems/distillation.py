@@ -1,0 +1,203 @@
+"""Text to 3D by score distillation: streams of views, one renderer, and terms that judge what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from framework.core.component import slot, slots
+from framework.core.errors import Problem, did_you_mean
+from framework.core.registries import (
+    BACKGROUNDS,
+    GEOMETRIES,
+    GUIDANCES,
+    LOSSES,
+    MATERIALS,
+    RENDERERS,
+    STREAMS,
+    SYSTEMS,
+)
+from framework.core.run_config import RunConfig
+from framework.core.step import StepInfo, named_generator
+from framework.data.base import ViewStream
+from framework.diffusion.prior import load_prior
+from framework.guidance.base import Guidance
+from framework.renderers.base import Renderer, Scene
+from framework.renderers.occupancy import OccupancyGrid, OccupancySettings
+from framework.structures.losses import Frame, LossTerms, Term
+from framework.structures.render_output import Buffer
+from framework.structures.views import Views
+from framework.systems.base import System
+from framework.systems.images import side_by_side
+
+
+@dataclass(kw_only=True, frozen=True)
+class SceneConfig:
+    """What is optimised."""
+
+    geometry: Any = slot(GEOMETRIES, default="density-field")
+    """Shape and features."""
+    material: Any = slot(MATERIALS, default="lambertian")
+    """How the surface looks."""
+    background: Any = slot(BACKGROUNDS, default="solid-color")
+    """What stands behind it."""
+    occupancy: OccupancySettings = field(default_factory=lambda: OccupancySettings())
+    """Where space is known to be empty."""
+
+
+@dataclass(kw_only=True, frozen=True)
+class ValidationConfig:
+    """From where the validation images look."""
+
+    views: int = 4
+    """Number of views, evenly around the object, the first from the front."""
+    elevation_deg: float = 15.0
+    """Elevation of the cameras."""
+    distance: float = 2.6
+    """Distance of the cameras from the origin, world units."""
+    fov_y_deg: float = 45.0
+    """Vertical field of view."""
+    size: int = 128
+    """Height and width of each image, pixels."""
+
+
+@SYSTEMS.register("distillation")
+class Distillation(System):
+    """Optimise a scene so that its renders please a diffusion prior (DreamFusion, arXiv:2209.14988)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(System.Config):
+        scene: SceneConfig = field(default_factory=lambda: SceneConfig())
+        """Geometry, material and background."""
+        renderer: Any = slot(RENDERERS, default="volume")
+        """What draws the scene."""
+        streams: Mapping[str, Any] = slots(STREAMS)
+        """Where views come from, by name."""
+        guidance: Mapping[str, Any] = slots(GUIDANCES, single="main")
+        """Score distillation terms; a mapping with a `type` is one term called `main`."""
+        losses: Mapping[str, Any] = slots(LOSSES)
+        """Regularisers, by name; a name that is a registered loss needs no `type`."""
+        validation: ValidationConfig = field(default_factory=lambda: ValidationConfig())
+        """From where the validation images look."""
+
+    config: Config
+
+    def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
+        super().__init__(config, run=run, device=device)
+        self.scenes = nn.ModuleList([self._build_scene()])
+        self.renderer: Renderer = RENDERERS.build(config.renderer, backends=run.backends)
+        self.streams = {name: STREAMS.build(item, name=name) for name, item in config.streams.items()}
+        self.guidance = nn.ModuleDict(
+            {name: self._build_guidance(name, item) for name, item in config.guidance.items()}
+        )
+        self.losses: dict[str, Term] = {name: LOSSES.build(item) for name, item in config.losses.items()}
+        self.needs = {name: self._needs_of(name) for name in self.streams}
+
+    @classmethod
+    def check(cls, config: Config) -> list[Problem]:
+        renderer = _class_of(RENDERERS, config.renderer)
+        problems = [] if config.streams else [Problem("system.streams", "is empty; name at least one stream of views.")]
+        for kind, terms, registry in (("guidance", config.guidance, GUIDANCES), ("losses", config.losses, LOSSES)):
+            for name, item in terms.items():
+                where = f"system.{kind}.{name}"
+                if item.stream not in config.streams:
+                    hint = did_you_mean(item.stream, config.streams)
+                    problems.append(Problem(f"{where}.stream", f"no stream is called '{item.stream}'.{hint}"))
+                missing = _class_of(registry, item).needs - renderer.provides
+                problems += [Problem(where, _not_provided(buffer, config.renderer)) for buffer in missing]
+        if not config.guidance and not config.losses:
+            problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
+        return problems
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that is trained."""
+        scene = self.scenes[0]
+        assert isinstance(scene, Scene)
+        return scene
+
+    def training_step(self, step: StepInfo) -> LossTerms:
+        terms = LossTerms()
+        for name, stream in self.streams.items():
+            if stream.is_due(step):
+                self._add_terms(terms, name, stream, step)
+        return terms
+
+    def before_step(self, step: StepInfo) -> None:
+        self.scene.occupancy.update(self.scene.geometry, step)
+
+    def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
+        """Colour, normal and opacity from all sides, one column for each view."""
+        options = self.config.validation
+        render = self.render(self.orbit(options.views, size=options.size), step, {Buffer.NORMAL})
+        assert render.normal is not None
+        normal = 0.5 * (render.normal + render.opacity)  # Zero outside becomes black, and front facing +x red.
+        return {"views": side_by_side([render.rgb, normal.clamp(0, 1), render.opacity])}
+
+    def orbit(self, count: int, *, size: int) -> Views:
+        """Evenly spaced views around the object, the first from its front."""
+        options = self.config.validation
+        azimuth = torch.arange(count, device=self.device) * (2 * torch.pi / count)
+        constant = torch.ones_like(azimuth)
+        return Views.orbit(
+            azimuth,
+            torch.deg2rad(constant * options.elevation_deg),
+            constant * options.distance,
+            torch.deg2rad(constant * options.fov_y_deg),
+            height=size,
+            width=size,
+        )
+
+    def render(self, views: Views, step: StepInfo, needs: set[Buffer]) -> Any:
+        """Images of `views` without gradients."""
+        with torch.no_grad():
+            return self.renderer.render(views, self.scene, frozenset(needs) & self.renderer.provides, step)
+
+    def _add_terms(self, terms: LossTerms, name: str, stream: ViewStream, step: StepInfo) -> None:
+        views = stream.sample(step, self.device)
+        render = self.renderer.render(views, self.scene, self.needs[name], step)
+        frame = Frame(self.scene, views, render, step)
+        for path, term in self._terms_of(name):
+            terms.add(path, term(frame), weight=term.config.weight(step))
+
+    def _terms_of(self, stream: str) -> list[tuple[str, Any]]:
+        named = [(f"guidance.{name}", term) for name, term in self.guidance.items()]
+        named += [(f"losses.{name}", term) for name, term in self.losses.items()]
+        return [(path, term) for path, term in named if term.config.stream == stream]
+
+    def _needs_of(self, stream: str) -> frozenset[Buffer]:
+        return frozenset().union(*(term.needs for _, term in self._terms_of(stream)))
+
+    def _build_scene(self) -> Scene:
+        config, run = self.config.scene, self.run
+        geometry = GEOMETRIES.build(
+            config.geometry, generator=named_generator(run.seed, "scene.geometry"), backends=run.backends
+        )
+        material = MATERIALS.build(
+            config.material,
+            num_features=geometry.config.num_features,
+            generator=named_generator(run.seed, "scene.material"),
+        )
+        background = BACKGROUNDS.build(config.background, generator=named_generator(run.seed, "scene.background"))
+        occupancy = OccupancyGrid(config.occupancy)
+        return Scene(geometry=geometry, material=material, background=background, occupancy=occupancy)
+
+    def _build_guidance(self, name: str, config: Any) -> Guidance:
+        prior = load_prior(config.prior or self.run.prior, self.device)
+        return GUIDANCES.build(config, name=name, prior=prior, prompt=self.run.prompt)
+
+
+def _class_of(registry: Any, config: Any) -> Any:
+    return registry.find(registry.name_of(config))
+
+
+def _not_provided(buffer: Buffer, renderer: Any) -> str:
+    providing = [name for name in RENDERERS.names() if buffer in RENDERERS.find(name).provides]
+    name = RENDERERS.name_of(renderer)
+    advice = f"Use renderer {' or '.join(repr(item) for item in providing)}, or remove" if providing else "Remove"
+    return f"needs '{buffer.value}', which renderer '{name}' does not provide. {advice} this term."

@@ -1,0 +1,43 @@
+"""Pictures for people: strips and sheets of images, and PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from framework.core.files import replacing
+
+
+def write_png(path: Path, image: Float[Tensor, "H W 3"]) -> None:
+    """Write an image in [0, 1] as an 8-bit PNG."""
+    import imageio.v3 as imageio
+
+    pixels = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    with replacing(path) as temporary:
+        imageio.imwrite(temporary, pixels, extension=".png")
+
+
+def sheet(images: Float[Tensor, "N H W 3"], *, columns: int, gap: int = 2) -> Float[Tensor, "H2 W2 3"]:
+    """Images side by side in rows of `columns`, with white gaps."""
+    count = len(images)
+    rows = -(-count // columns)
+    padded = F.pad(images, (0, 0, 0, gap, 0, gap), value=1.0)
+    blank = torch.ones(rows * columns - count, *padded.shape[1:], device=images.device)
+    cells = torch.cat([padded, blank]).reshape(rows, columns, *padded.shape[1:])
+    return cells.permute(0, 2, 1, 3, 4).reshape(rows * padded.shape[1], columns * padded.shape[2], 3)
+
+
+def side_by_side(rows: Sequence[Float[Tensor, "B H W C"]]) -> Float[Tensor, "H2 W2 3"]:
+    """One column for each of B views, one row for each kind of image; single channels are shown as gray."""
+    cells = [row.expand(*row.shape[:3], 3) for row in rows]
+    return sheet(torch.cat(cells), columns=len(cells[0]))
+
+
+def enlarged(image: Float[Tensor, "H W 3"], factor: int) -> Float[Tensor, "H2 W2 3"]:
+    """The image with each pixel drawn `factor` times as large."""
+    return image.repeat_interleave(factor, dim=0).repeat_interleave(factor, dim=1)

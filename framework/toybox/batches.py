@@ -1,0 +1,148 @@
+"""Captioned renders of random scenes, drawn as they are needed: what a text-to-image prior of the toybox is trained on.
+
+No scene repeats, because every one has its own nuisances, and none is held out (see `splits`). All draws come from the
+generator that is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framework.toybox.captions import caption, view_words
+from framework.toybox.colors import COLORS
+from framework.toybox.families import FAMILIES, ON_TOP, PAIR_SHAPES, RELATIONS, SHAPES, SUPPORTS, TOYS
+from framework.toybox.pack import ScenePack
+from framework.toybox.rendering import render
+from framework.toybox.scenes import ObjectSpec, Scene, SceneSpec, build
+from framework.toybox.splits import is_held_out
+from framework.toybox.tracing import ToyImages
+from framework.toybox.views import ToyViews, ViewDistribution
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionDistribution:
+    """What scenes show and what their captions leave out. Shares are probabilities."""
+
+    toy_share: float = 0.45
+    """Composite toys."""
+    shape_share: float = 0.35
+    """Single shapes; the rest are relations of two."""
+    colorless_share: float = 1 / 6
+    """How often the caption leaves the colours out."""
+    typical_color_share: float = 0.75
+    """How often a single object without a named colour then has its typical one; else any."""
+    viewless_share: float = 0.2
+    """How often the caption leaves the view out."""
+
+
+@dataclass(frozen=True)
+class ToyBatch:
+    """B captioned renders.
+
+    Attributes:
+        captions: One for each image, such as "a red cube, front view".
+        scenes: What the images show; their specs name every colour, and no view.
+        views: From where and in which light.
+        renders: The images, with opacity, depth and normals.
+    """
+
+    captions: list[str]
+    scenes: list[Scene]
+    views: ToyViews
+    renders: ToyImages
+
+    @property
+    def images(self) -> Float[Tensor, "B H W 3"]:
+        """In [0, 1], sRGB."""
+        return self.renders.rgb
+
+
+def training_batch(
+    generator: torch.Generator,
+    batch_size: int,
+    *,
+    size: int = 64,
+    views: ViewDistribution | None = None,
+    contents: CaptionDistribution | None = None,
+    device: torch.device | str = "cpu",
+) -> ToyBatch:
+    """Captioned renders of new scenes.
+
+    Args:
+        generator: On the CPU; the source of all draws.
+        batch_size: Number of images.
+        size: Height and width, pixels.
+        views, contents: The distributions; those that the bundled prior was trained on by default.
+        device: Where images are rendered. The draws do not depend on it.
+    """
+    contents = contents or CaptionDistribution()
+    sampled = (views or ViewDistribution()).sample(batch_size, size=size, generator=generator)
+    source = _Source(generator)
+    captions, scenes = [], []
+    for azimuth, elevation in zip(sampled.azimuth.tolist(), sampled.elevation.tolist(), strict=True):
+        text, scene = _captioned_scene(source, contents, view_words(azimuth, elevation))
+        captions.append(text)
+        scenes.append(scene)
+    sampled = sampled.to(device)
+    pack = ScenePack.from_scenes(scenes).to(device)
+    images = render(pack, cameras=sampled.cameras, lights=sampled.lights, background=sampled.background)
+    return ToyBatch(captions, scenes, sampled, images)
+
+
+class _Source:
+    """Single uniform numbers, drawn in blocks, because a tensor operation for each would dominate the time."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._block: list[float] = []
+
+    def uniform(self) -> float:
+        if not self._block:
+            self._block = torch.rand(512, generator=self._generator).tolist()
+        return self._block.pop()
+
+    def vector(self, length: int) -> list[float]:
+        return [self.uniform() for _ in range(length)]
+
+    def chance(self, share: float) -> bool:
+        return self.uniform() < share
+
+    def choice(self, options: Sequence[Choice]) -> Choice:
+        return options[min(int(self.uniform() * len(options)), len(options) - 1)]
+
+
+def _captioned_scene(source: _Source, contents: CaptionDistribution, view: str) -> tuple[str, Scene]:
+    is_colorless = source.chance(contents.colorless_share)
+    typical_share = contents.typical_color_share if is_colorless else 0.0
+    kind = source.uniform()
+    spec = _random_spec(source, contents, kind, typical_share)
+    while is_held_out(spec):
+        spec = _random_spec(source, contents, kind, typical_share)
+    objects = tuple(_as_captioned(item, is_colorless) for item in spec.objects)
+    named = replace(spec, objects=objects, view=None if source.chance(contents.viewless_share) else view)
+    return caption(named), build(spec, source.vector(spec.num_nuisances))
+
+
+def _random_spec(source: _Source, contents: CaptionDistribution, kind: float, typical_share: float) -> SceneSpec:
+    """A spec with every colour named; `kind` in [0, 1] chooses between toys, shapes and relations."""
+    if kind < contents.toy_share + contents.shape_share:
+        family = FAMILIES[source.choice(TOYS if kind < contents.toy_share else SHAPES)]
+        is_typical = source.chance(typical_share) or not family.is_colored
+        color = family.typical_color if is_typical else source.choice(tuple(COLORS))
+        return SceneSpec((ObjectSpec(family.name, color),))
+    relation = source.choice(RELATIONS)
+    first, second = source.choice(PAIR_SHAPES), source.choice(SUPPORTS if relation == ON_TOP else PAIR_SHAPES)
+    colors = [source.choice(tuple(COLORS)) for _ in range(2)]
+    return SceneSpec((ObjectSpec(first, colors[0]), ObjectSpec(second, colors[1])), relation)
+
+
+def _as_captioned(item: ObjectSpec, is_colorless: bool) -> ObjectSpec:
+    return ObjectSpec(item.family) if is_colorless or not FAMILIES[item.family].is_colored else item

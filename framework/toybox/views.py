@@ -1,0 +1,116 @@
+"""From where, in which light and on which background toybox scenes are seen.
+
+The record of these distributions is kept with the weights that were trained on them, and a 3D field that is distilled
+from those weights is best rendered likewise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from framework.structures.cameras import Cameras, spherical_direction
+from framework.structures.record import TensorRecord
+from framework.toybox.tracing import Lights
+
+
+@dataclass(frozen=True, eq=False)
+class ToyViews(TensorRecord):
+    """B views of the origin.
+
+    Attributes:
+        cameras: The cameras.
+        azimuth, elevation: Where they stand, radians; azimuth in [-pi, pi), 0 in front.
+        distance: From the origin, world units.
+        lights: One light each.
+        background: sRGB values in [0, 1].
+    """
+
+    cameras: Cameras
+    azimuth: Float[Tensor, "B"]
+    elevation: Float[Tensor, "B"]
+    distance: Float[Tensor, "B"]
+    lights: Lights
+    background: Float[Tensor, "B 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewDistribution:
+    """Ranges are uniform; shares are probabilities."""
+
+    azimuth_range_deg: tuple[float, float] = (-180.0, 180.0)
+    """0 is the front of the object (+x), counter-clockwise seen from above."""
+    elevation_range_deg: tuple[float, float] = (-10.0, 45.0)
+    """Most elevations."""
+    high_elevation_range_deg: tuple[float, float] = (45.0, 85.0)
+    """The others."""
+    high_elevation_share: float = 0.2
+    """How often the elevation is one of the others."""
+    fov_y_range_deg: tuple[float, float] = (40.0, 50.0)
+    """Vertical field of view."""
+    distance_range: tuple[float, float] = (2.4, 2.9)
+    """From the origin, world units; independent of the field of view. Objects stay within 0.8 of the origin."""
+    light_distance_range: tuple[float, float] = (3.0, 5.0)
+    """Of the point light from the origin, world units."""
+    light_spread: float = 0.5
+    """The light stands in the direction of the camera plus a normal deviate of this size, normalised."""
+    ambient_range: tuple[float, float] = (0.3, 0.7)
+    """Share of the light that comes from everywhere: rgb = albedo * (ambient + (1 - ambient) * max(0, n . l))."""
+    albedo_share: float = 0.2
+    """How often the image shows pure albedo (ambient = 1)."""
+    neutral_background_levels: tuple[float, ...] = (1.0, 0.85, 0.5, 0.05)
+    """Grey levels of neutral backgrounds, equally likely, give or take `neutral_background_jitter`."""
+    neutral_background_jitter: float = 0.05
+    """Half width of the uniform deviate of a neutral level, clipped to [0, 1]."""
+    neutral_background_share: float = 0.5
+    """How often the background is neutral; else each channel is uniform in [0, 1]."""
+
+    def sample(self, count: int, *, size: int, generator: torch.Generator) -> ToyViews:
+        """Views of `size` x `size` pixels, drawn on the generator's device."""
+        draw = _Draws(count, generator)
+        azimuth = torch.deg2rad(draw.within(self.azimuth_range_deg))
+        is_high = draw.chance(self.high_elevation_share)
+        elevation = torch.where(
+            is_high, draw.within(self.high_elevation_range_deg), draw.within(self.elevation_range_deg)
+        )
+        elevation = torch.deg2rad(elevation)
+        fov_y, distance = torch.deg2rad(draw.within(self.fov_y_range_deg)), draw.within(self.distance_range)
+        cameras = Cameras.orbit(azimuth, elevation, distance, fov_y, height=size, width=size)
+        lights = self._lights(spherical_direction(azimuth, elevation), draw)
+        return ToyViews(cameras, azimuth, elevation, distance, lights, self._backgrounds(draw))
+
+    def _lights(self, camera_direction: Float[Tensor, "B 3"], draw: _Draws) -> Lights:
+        direction = F.normalize(camera_direction + self.light_spread * draw.normal(3), dim=-1)
+        positions = draw.within(self.light_distance_range)[:, None] * direction
+        ambient = draw.within(self.ambient_range)
+        return Lights(positions, torch.where(draw.chance(self.albedo_share), torch.ones_like(ambient), ambient))
+
+    def _backgrounds(self, draw: _Draws) -> Float[Tensor, "B 3"]:
+        levels = torch.tensor(self.neutral_background_levels, device=draw.device)
+        index = (draw.within((0.0, 1.0)) * len(levels)).long().clamp(max=len(levels) - 1)
+        jitter = draw.within((-self.neutral_background_jitter, self.neutral_background_jitter))
+        neutral = (levels[index] + jitter).clamp(0, 1)[:, None].expand(-1, 3)
+        return torch.where(draw.chance(self.neutral_background_share)[:, None], neutral, draw.uniform(3))
+
+
+class _Draws:
+    """Draws for a batch, from one generator."""
+
+    def __init__(self, count: int, generator: torch.Generator) -> None:
+        self.count, self.generator, self.device = count, generator, generator.device
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.rand(self.count, *shape, generator=self.generator, device=self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(self.count, *shape, generator=self.generator, device=self.device)
+
+    def within(self, bounds: tuple[float, float]) -> Tensor:
+        return bounds[0] + (bounds[1] - bounds[0]) * self.uniform()
+
+    def chance(self, share: float) -> Tensor:
+        return self.uniform() < share
