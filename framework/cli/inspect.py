@@ -1,17 +1,17 @@
-"""`--list`, `--describe` and `--print-config`."""
+"""`--list` and `--describe`: what can be configured, read from source without importing it."""
 
 from __future__ import annotations
 
-import json
+import re
+import types
+import typing
 from typing import Any
 
 from framework.core import registries
-from framework.core.config import dump
+from framework.core.component import Slot
 from framework.core.errors import ConfigError, did_you_mean
-from framework.core.outline import Outline, outline
-from framework.core.run_config import RunConfig
+from framework.core.outline import FieldOutline, Outline, docstring, outline
 from framework.core.schedule import Schedule
-from framework.core.yaml_tree import Path_, Tree
 
 
 def list_components(kind: str) -> int:
@@ -24,7 +24,7 @@ def list_components(kind: str) -> int:
         width = max((len(item) for item in registry.names()), default=0)
         for item in registry.names():
             target = registry.target(item)
-            print(f"  {item:<{width}}  {_first_line(_class_outline(target).doc)}  [{target.partition(':')[0]}]")
+            print(f"  {item:<{width}}  {_first_line(docstring(target))}  [{target.partition(':')[0]}]")
     return 0
 
 
@@ -35,24 +35,13 @@ def describe(path: str) -> int:
         raise ConfigError(f"--describe: there is no kind '{kind}'.{did_you_mean(kind, registries.ALL)}")
     registry = registries.ALL[kind]
     target = registry.target(name)
-    print(f"{kind}/{name}  [{target}]\n\n{_class_outline(target).doc.strip()}\n")
+    print(f"{kind}/{name}  [{target}]\n\n{docstring(target).strip()}\n")
     _print_fields(outline(f"{target}.Config"), "  ")
     if (kind, name) == ("prior", "toybox"):
-        from framework.toybox.vocabulary import describe_vocabulary
+        from framework.toybox.captions import VOCABULARY
 
-        print(f"\n{describe_vocabulary()}")
+        print(f"\nvocabulary: {', '.join(sorted(VOCABULARY))}")
     return 0
-
-
-def print_config(run: RunConfig, tree: Tree) -> int:
-    """Print the resolved config, each value with `default`, its file and line, or `command line`."""
-    for line in _tagged(dump(run), (), tree):
-        print(line)
-    return 0
-
-
-def _class_outline(target: str) -> Outline:
-    return outline(target)
 
 
 def _first_line(doc: str) -> str:
@@ -61,45 +50,53 @@ def _first_line(doc: str) -> str:
 
 def _print_fields(shape: Outline, indent: str) -> None:
     for item in shape.fields.values():
-        kind = f"one of {', '.join(item.slot.registry.names())}" if item.slot else type_text(item.type)
-        kind = f"names, each {kind}" if item.slot and item.slot.many else kind
-        default = "required" if item.is_required else f"default {item.default}"
-        print(f"{indent}{item.name}: {kind}; {default}")
+        print(f"{indent}{item.name}: {_slot_text(item.slot) if item.slot else type_text(item.type)}; {_default(item)}")
         for line in item.doc.strip().splitlines():
             print(f"{indent}    {line.strip()}")
-        if isinstance(item.type, Outline):
-            _print_fields(item.type, indent + "    ")
+        for section in (item.type, *typing.get_args(item.type)):
+            if isinstance(section, Outline):
+                _print_fields(section, indent + "    ")
+
+
+def _slot_text(slot: Slot) -> str:
+    kind = f"one of {', '.join(slot.registry.names())}"
+    return f"names, each {kind}" if slot.many else kind
+
+
+def _default(item: FieldOutline) -> str:
+    if item.is_required:
+        return "required"
+    constant = re.fullmatch(r"(?:schedule\.)?Constant\((.*)\)", str(item.default))
+    return f"default {constant[1] if constant else item.default}"
 
 
 def type_text(kind: Any) -> str:
     """How a config type is called in `--describe`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, Outline):
         return "settings"
     if kind is Schedule:
         return "number or schedule"
-    return (
-        str(kind.__name__)
-        if isinstance(kind, type) and not hasattr(kind, "__args__")
-        else str(kind).replace("typing.", "")
-    )
+    if origin is None:
+        return _NAMES.get(kind, str(kind))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_text(item) for item in arguments)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is dict:
+        return f"names, each {type_text(arguments[1])}"
+    if origin is list or arguments[1:] == (...,):
+        return f"list of {type_text(arguments[0])}"
+    if origin is tuple:
+        return f"[{', '.join(type_text(item) for item in arguments)}]"
+    return str(kind)
 
 
-def _tagged(value: Any, path: Path_, tree: Tree) -> list[str]:
-    indent = "  " * (len(path) - 1)
-    name = path[-1] if path else ""
-    if isinstance(value, dict) and value:
-        lines = [f"{indent}{name}:"] if path else []
-        for key, item in value.items():
-            lines += _tagged(item, (*path, str(key)), tree)
-        return lines
-    return [f"{indent}{name}: {json.dumps(value)}  # {_origin(path, tree)}"]
-
-
-def _origin(path: Path_, tree: Tree) -> str:
-    if path in tree.origins:
-        return tree.origins[path]
-    parent = tree.data
-    for key in path[:-1]:
-        parent = parent.get(key) if isinstance(parent, dict) else None  # type: ignore[assignment]
-    is_shorthand = isinstance(parent, str) and path[-1] == "type"
-    return tree.origins.get(path[:-1], "default") if is_shorthand else "default"
+_NAMES: dict[Any, str] = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    types.NoneType: "null",
+    Any: "anything",
+}

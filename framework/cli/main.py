@@ -6,11 +6,12 @@ Nothing here imports torch: help, listings and configuration errors answer at on
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from framework.core.errors import ConfigError, UserError
+from framework.core.errors import ConfigError, Interrupted, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder, where configs/ and custom/ lie."""
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit status (2 for errors that a user can mend)."""
     parser = build_parser()
     options = parser.parse_intermixed_args(list(arguments))
+    _show_log(verbose=options.verbose)
     try:
         return _dispatch(options, parser)
     except UserError as error:
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
             raise
         _print_error(error)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print("Interrupted.", file=sys.stderr)
         return 130
 
@@ -78,10 +80,12 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from framework.cli import extensions
 
+    if options.run is not None and not (options.validate or options.test or options.export):
+        raise UserError("--run needs --validate, --test or --export. To go on training a run, use resume=DIR.")
     if options.doctor:
         from framework.cli.doctor import doctor
 
-        return doctor()
+        return doctor(options.gpu)
     if options.list is not None or options.describe:
         from framework.cli import inspect
 
@@ -90,7 +94,7 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     if options.validate or options.test or options.export:
         from framework.cli import evaluate
 
-        return evaluate.run(options)
+        return evaluate.run(options, ROOT / "custom")
     if options.config is None:
         parser.print_usage(sys.stderr)
         raise ConfigError("--config is missing: name a YAML file, such as --config configs/dreamfusion.yaml.")
@@ -100,18 +104,24 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 def _with_config(options: argparse.Namespace) -> int:
     from framework.cli import extensions
     from framework.core.config import load_config
-    from framework.core.yaml_tree import load_tree, merge, parse_overrides
+    from framework.core.yaml_tree import load_tree, override
 
-    tree = merge(load_tree(options.config), parse_overrides(options.settings))
-    extensions.load(ROOT / "custom", only=tree.data.get("extensions"), without=options.without)
+    tree = override(load_tree(options.config), options.settings)
+    extensions.load(ROOT / "custom", only=extensions.named_in(tree), without=options.without)
     run, tree = load_config(options.config, options.settings)
     if options.print_config:
-        from framework.cli import inspect
+        from framework.cli.resolved import print_config
 
-        return inspect.print_config(run, tree)
+        return print_config(run, tree)
     from framework.cli import train
 
     return train.run(run, options)
+
+
+def _show_log(*, verbose: bool) -> None:
+    """Print what the package logs, as plain lines."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("framework").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def _print_error(error: UserError) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,6 +18,12 @@ from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resume_target
 
+if TYPE_CHECKING:
+    import torch
+
+    from framework.systems.base import System
+    from framework.systems.lightning import Shell
+
 INTERRUPTED = 130
 
 
@@ -27,13 +33,14 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     check(config)
     directory, checkpoint = _directory(config)
     console.print(f"Writing to [bold]{directory.root}[/bold]")
-    if checkpoint is None:
-        write_text(directory.config, yaml_text(config))
     started = time.monotonic()
+    system, shell = _prepare(config, directory, checkpoint, options)
+    write_text(directory.config, yaml_text(config))
     try:
-        was_stopped = fit(config, directory, checkpoint, console, options)
+        was_stopped = fit(system, shell, directory, console, options)
     except BaseException:
-        directory.set_state("failed", step=directory.state().get("step", 0))
+        if directory.state().get("state") == "running":
+            directory.set_state("failed", step=directory.state().get("step", 0))
         raise
     if was_stopped:
         console.print(f"Stopped and saved. Go on with: resume={directory.root}")
@@ -55,22 +62,43 @@ def check(config: RunConfig) -> None:
 
 
 def fit(
-    config: RunConfig, directory: RunDirectory, checkpoint: Path | None, console: Console, options: argparse.Namespace
+    system: System, shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace
 ) -> bool:
     """Train to the end and export; returns whether the user stopped it before."""
-    system, shell = build(config, directory, checkpoint, options)
-    was_stopped = train(shell, directory, console, options)
-    if was_stopped:
+    if train(shell, directory, console, options):
         directory.set_state("interrupted", step=shell.steps_done)
         return True
-    directory.set_state("running", step=shell.steps_done)
-    for path in system.export(directory.root, shell.step_info("export")):
-        console.print(f"  {path.relative_to(directory.root)}")
+    try:
+        export(system, shell, directory, console)
+    except UserError:
+        # The training is done and saved; there is nothing to resume, only an export to repeat.
+        directory.set_state("finished", step=shell.steps_done)
+        raise
     directory.set_state("finished", step=shell.steps_done)
     return False
 
 
-def build(config: RunConfig, directory: RunDirectory, checkpoint: Path | None, options: argparse.Namespace) -> Any:
+def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:
+    """Write what the training was for, and name the files."""
+    for path in system.export(directory.root, shell.step_info("export")):
+        console.print(f"  {path.relative_to(directory.root)}")
+
+
+def _prepare(
+    config: RunConfig, directory: RunDirectory, checkpoint: Path | None, options: argparse.Namespace
+) -> tuple[System, Shell]:
+    """What `build` returns; where that fails, a run folder made for it does not stay behind."""
+    try:
+        return build(config, directory, checkpoint, options)
+    except BaseException:
+        if checkpoint is None:
+            directory.remove_empty()
+        raise
+
+
+def build(
+    config: RunConfig, directory: RunDirectory, checkpoint: Path | None, options: argparse.Namespace
+) -> tuple[System, Shell]:
     """The system and its shell, restored from `checkpoint` if there is one."""
     from framework.core.checkpoint import check_same_components, load_checkpoint
     from framework.systems.lightning import Shell
@@ -88,7 +116,7 @@ def build(config: RunConfig, directory: RunDirectory, checkpoint: Path | None, o
     return system, shell
 
 
-def train(shell: Any, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
+def train(shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
     """Run Lightning's loop over the steps that are left; returns whether the user stopped it."""
     import pytorch_lightning as pl
 
@@ -117,7 +145,7 @@ def train(shell: Any, directory: RunDirectory, console: Console, options: argpar
     return stop.was_stopped
 
 
-def device(gpu: int | None) -> Any:
+def device(gpu: int | None) -> torch.device:
     """The CUDA device asked for, else the first one there is, else the CPU.
 
     Raises:
@@ -133,7 +161,7 @@ def device(gpu: int | None) -> Any:
     return torch.device("cuda", gpu)
 
 
-def check_backends(config: RunConfig, target: Any) -> None:
+def check_backends(config: RunConfig, target: torch.device) -> None:
     """Raise every request for an implementation that cannot be met on the device `target`.
 
     Raises:
@@ -152,10 +180,11 @@ def check_backends(config: RunConfig, target: Any) -> None:
 
 
 def yaml_text(config: RunConfig) -> str:
-    """The resolved config as YAML."""
+    """The resolved config as YAML, but for where this run was resumed from."""
     import yaml
 
-    return str(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
+    tree = {**dump(config), "resume": None}
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
 
 
 def _directory(config: RunConfig) -> tuple[RunDirectory, Path | None]:

@@ -8,6 +8,7 @@ range checks in a config's `__post_init__` then report in the same form.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from framework.core.outline import FieldOutline, Outline, outline
 from framework.core.registry import UnknownName
 from framework.core.run_config import RunConfig
 from framework.core.schedule import Schedule, parse_schedule
-from framework.core.yaml_tree import Path_, Tree, load_tree, merge, parse_overrides
+from framework.core.yaml_tree import Path_, Tree, load_tree, override
 
 T = TypeVar("T")
 _INVALID: Any = object()
@@ -32,7 +33,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> tuple[RunConfig, T
     Raises:
         ConfigError: With every problem of the file and the overrides.
     """
-    tree = merge(load_tree(path), parse_overrides(overrides))
+    tree = override(load_tree(path), overrides)
     return parse(RunConfig, tree), tree
 
 
@@ -42,7 +43,7 @@ def parse(cls: type[T], tree: Tree) -> T:
     Raises:
         ConfigError: With every problem of the tree.
     """
-    tree = Tree(_interpolate(tree.data), tree.origins)
+    tree = Tree(_interpolate(tree), tree.origins)
     shape = outline(f"{cls.__module__}:{cls.__qualname__}")
     for makes in (False, True):
         parser = _Parser(tree, makes=makes)
@@ -74,16 +75,18 @@ def _dump_field(field: dataclasses.Field[Any], value: Any) -> Any:
     return {"type": slot.registry.name_of(value), **dump(value)}
 
 
-def _interpolate(data: dict[str, Any]) -> dict[str, Any]:
-    if "${" not in repr(data):
-        return data
+def _interpolate(tree: Tree) -> dict[str, Any]:
+    if "${" not in repr(tree.data):
+        return tree.data
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        return typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(data), resolve=True))
+        return typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(tree.data), resolve=True))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"an interpolation cannot be resolved: {str(error).splitlines()[0]}.") from None
+        path = error.full_key or ""
+        message = f"the interpolation cannot be resolved: {str(error).splitlines()[0].rstrip('.')}."
+        raise ConfigError([Problem(path, message, tree.origin(tuple(path.split("."))))]) from None
 
 
 class _Parser:
@@ -94,8 +97,9 @@ class _Parser:
         self.makes = makes
         self.problems: list[Problem] = []
 
-    def fail(self, path: Path_, message: str) -> Any:
-        self.problems.append(Problem(".".join(path), message, self.tree.origin(path)))
+    def fail(self, path: Path_, message: str, *, at: Path_ | None = None) -> Any:
+        """Note a problem of `path`, caused by what stands at `at`; returns what stands for no value."""
+        self.problems.append(Problem(".".join(path), message, self.tree.origin(path if at is None else at)))
         return _INVALID
 
     def section(self, shape: Outline, data: Any, path: Path_) -> Any:
@@ -105,23 +109,21 @@ class _Parser:
             if key not in shape.fields:
                 hint = did_you_mean(str(key), shape.fields)
                 self.fail((*path, str(key)), f"unknown key '{key}' for {shape.title}.{hint}")
-        values = {}
+        before, values = len(self.problems), {}
         for name, item in shape.fields.items():
             if name in data and data[name] != "???":
                 values[name] = self.field(item, data[name], (*path, name))
             elif item.is_required:
                 self.fail((*path, name), f"is missing; {shape.title} needs it.{_purpose(item)}")
-        return self.make(shape, values, path)
+        is_whole = self.makes and len(self.problems) == before
+        return self.make(shape, values, path) if is_whole else _INVALID
 
     def make(self, shape: Outline, values: dict[str, Any], path: Path_) -> Any:
-        if not self.makes or any(value is _INVALID for value in values.values()):
-            return None
         try:
             return shape.make(values)
-        except UserError as error:
-            return self.fail(path, str(error))
-        except ValueError as error:
-            return self.fail(path, str(error))
+        except (UserError, ValueError) as error:
+            named = [name for name in re.findall(r"\w+", str(error)) if (*path, name) in self.tree.origins]
+            return self.fail(path, str(error), at=(*path, *named[:1]))
 
     def field(self, item: FieldOutline, value: Any, path: Path_) -> Any:
         if item.slot is None:
@@ -145,15 +147,15 @@ class _Parser:
         registry = slot.registry
         if isinstance(value, str):
             value = {"type": value}
-            if registry.path_type is not None and "/" in value["type"]:
-                kind, key = registry.path_type
-                value = {"type": kind, key: value["type"]}
         if not isinstance(value, Mapping):
             message = f"expected the name of a component of kind '{registry.kind}' or a mapping with its 'type'"
             return self.fail(path, f"{message}, got {value!r}.")
         kind = value.get("type", name)
         if kind is None:
             return self.fail(path, f"'type' is missing. Known: {', '.join(registry.names())}.")
+        if registry.path_type is not None and "/" in str(kind):
+            place, (kind, key) = kind, registry.path_type
+            value = {**value, key: place}
         try:
             target = registry.target(str(kind))
             if self.makes:

@@ -32,6 +32,10 @@ class ConfigError(UserError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class Interrupted(BaseException):
+    """The user wants to quit at once; like KeyboardInterrupt, but not swallowed by libraries on the way."""
+
+
 class MissingBuffer(UserError):
     """A term asked a render for a buffer that it does not hold."""
 

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import inspect
 import sys
 import typing
 from collections.abc import Mapping
@@ -79,6 +80,15 @@ def outline(target: str) -> Outline:
     return live_outline(resolve(target))
 
 
+def docstring(target: str) -> str:
+    """The docstring of the class at `module:Qualified.name`, read without importing it where there is a source."""
+    module, _, path = target.partition(":")
+    source = _source(module)
+    if source is not None and "<locals>" not in path:
+        return ast.get_docstring(_class_at(source, path)) or ""
+    return inspect.getdoc(resolve(target)) or ""
+
+
 def live_outline(cls: type) -> Outline:
     """The outline of an imported dataclass; default texts are left out but for their presence."""
     fields: dict[str, FieldOutline] = {}
@@ -143,7 +153,7 @@ def _source_path(module: str) -> Path | None:
 def _from_source(source: _Source, path: str) -> Outline:
     node = _class_at(source, path)
     fields: dict[str, FieldOutline] = {}
-    for base in node.bases:
+    for base in reversed(node.bases):  # as dataclasses do: of several bases the first one wins
         fields.update(_base_outline(source, ast.unparse(base)).fields)
     for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):

@@ -109,9 +109,11 @@ class Registry(Generic[T]):
         if not issubclass(cls, base):
             raise RegistrationError(f"{where}: must derive from {self._base}.")
         config = cls.__dict__.get("Config")
-        if config is None or not dataclasses.is_dataclass(config):
+        if config is None or "__dataclass_params__" not in vars(config):
             raise RegistrationError(f"{where}: has no dataclass called Config of its own.")
-        options = config.__dataclass_params__  # type: ignore[attr-defined]
+        if not issubclass(config, base.Config):
+            raise RegistrationError(f"{where}: its Config must derive from {base.Config.__qualname__}.")
+        options = config.__dataclass_params__
         if not options.frozen or not all(field.kw_only for field in dataclasses.fields(config)):
             raise RegistrationError(f"{where}: its Config must be @dataclass(kw_only=True, frozen=True).")
         if not (cls.__doc__ or "").strip() or cls.__doc__ == base.__doc__:

@@ -34,6 +34,8 @@ class TrainerConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.validate_every < 0:
             raise ValueError(f"validate_every must not be negative, got {self.validate_every}.")
+        if self.gradient_clip is not None and not self.gradient_clip > 0.0:
+            raise ValueError(f"gradient_clip must be positive, got {self.gradient_clip:g}; null clips nothing.")
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -66,5 +68,5 @@ class RunConfig:
     """Modules of custom/ to load; by default all of them."""
 
     def __post_init__(self) -> None:
-        if not self.name or "/" in self.name:
+        if self.name.strip(".") == "" or "/" in self.name:
             raise ValueError(f"name: expected a folder name, got {self.name!r}.")

@@ -103,6 +103,11 @@ class RunDirectory:
             raise CheckpointError(f"{self.root / 'checkpoints'}: holds no checkpoint yet.")
         return found[-1]
 
+    def remove_empty(self) -> None:
+        """Remove the folder of a run that could not begin."""
+        (self.root / "run.json").unlink(missing_ok=True)
+        self.root.rmdir()
+
     def set_state(self, state: State, *, step: int) -> None:
         """Record how far the run is, for `resume=last`."""
         write_text(self.root / "run.json", json.dumps({"state": state, "step": step, "pid": os.getpid()}) + "\n")
@@ -127,7 +132,7 @@ def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> t
         return run, run.latest_checkpoint()
     path = Path(resume)
     if path.is_file():
-        return RunDirectory.open(path.parent.parent), path
+        return RunDirectory.open(path.absolute().parents[1]), path
     run = RunDirectory.open(path)
     return run, run.latest_checkpoint()
 
@@ -140,7 +145,12 @@ def _newest_unfinished(parent: Path, prompt: str) -> RunDirectory:
             f"resume=last: {parent} holds no unfinished run of the prompt '{prompt}' with a checkpoint. "
             "Name a run folder instead, or leave resume out to start anew."
         )
-    return max(unfinished, key=lambda run: run.root.name.rpartition("@")[2])
+    return max(unfinished, key=_start)
+
+
+def _start(run: RunDirectory) -> list[int]:
+    """Day and time at which a run was started, and its number among those of that second."""
+    return [int(number) for number in re.findall(r"\d+", run.root.name.rpartition("@")[2])]
 
 
 def prompt_slug(prompt: str, max_length: int = 60) -> str:

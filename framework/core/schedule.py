@@ -122,6 +122,8 @@ def parse_schedule(value: Any) -> Schedule:
     if not isinstance(value, Mapping):
         raise ValueError(f"expected a number or a schedule such as {{type: linear, from: 0, to: 1}}, got {value!r}.")
     shape = value.get("type")
+    if shape is None:
+        raise ValueError(f"'type' is missing. Known: {', '.join(SHAPES)}.")
     if shape not in SHAPES:
         raise ValueError(f"type: no schedule is called {shape!r}.{did_you_mean(str(shape), SHAPES)}")
     if shape == "constant":

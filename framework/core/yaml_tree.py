@@ -10,28 +10,31 @@ from typing import Any
 
 import yaml
 
-from framework.core.errors import ConfigError, Problem
+from framework.core.errors import ConfigError, Problem, did_you_mean
 
 Path_ = tuple[str, ...]
+COMMAND_LINE = "command line"
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads `1e-2` as a number and keeps `on` and `off` words."""
+    """A safe loader of scalars as YAML 1.2 has them: `1e-2` is a number; `on`, `12:30` and `2026-01-01` are text."""
 
 
+_NUMBERS_AND_WORDS = {
+    "tag:yaml.org,2002:int": (r"^[-+]?(0|[1-9]\d*)$", "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$",
+        "-+0123456789.",
+    ),
+    "tag:yaml.org,2002:bool": (r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+}
+_REPLACED = {*_NUMBERS_AND_WORDS, "tag:yaml.org,2002:timestamp"}
 _Loader.yaml_implicit_resolvers = {
-    key: [
-        (tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")
-    ]
+    key: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_FLOAT = re.compile(
-    r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+for _tag, (_pattern, _first) in _NUMBERS_AND_WORDS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
 @dataclass
@@ -59,14 +62,29 @@ def load_tree(path: Path) -> Tree:
 
 
 def _load(path: Path, above: tuple[Path, ...]) -> Tree:
-    if path.resolve() in above:
-        raise ConfigError(f"{path}: extends itself by way of {' -> '.join(str(item) for item in above)}.")
     tree = _read(path)
-    bases = tree.data.pop("extends", None) or []
     result = Tree()
-    for base in [bases] if isinstance(bases, str) else bases:
-        result = merge(result, _load(path.parent / str(base), (*above, path.resolve())))
+    for base in _bases(tree):
+        target = path.parent / base
+        if target.resolve() in (path.resolve(), *(item.resolve() for item in above)):
+            chain = " -> ".join(str(item) for item in (*above, path, target))
+            raise ConfigError([Problem("extends", f"the files extend each other: {chain}.", tree.origin(("extends",)))])
+        if not target.is_file():
+            message = f"there is no file {target}.{_nearby(target)}"
+            raise ConfigError([Problem("extends", message, tree.origin(("extends",)))])
+        result = merge(result, _load(target, (*above, path)))
+    tree.data.pop("extends", None)
     return merge(result, tree)
+
+
+def _bases(tree: Tree) -> list[str]:
+    bases = tree.data.get("extends") or []
+    names = bases if isinstance(bases, list) else [bases]
+    for name in names:
+        if not isinstance(name, str):
+            message = f"expected a file name or a list of them, got {name!r}."
+            raise ConfigError([Problem("extends", message, tree.origin(("extends",)))])
+    return names
 
 
 def _read(path: Path) -> Tree:
@@ -84,8 +102,8 @@ def _read(path: Path) -> Tree:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(data).__name__}.")
     tree.data = data
@@ -93,8 +111,6 @@ def _read(path: Path) -> Tree:
 
 
 def _nearby(path: Path) -> str:
-    from framework.core.errors import did_you_mean
-
     if not path.parent.is_dir():
         return f" The folder {path.parent} does not exist either."
     return did_you_mean(path.name, [item.name for item in path.parent.glob("*.yaml")])
@@ -107,36 +123,52 @@ def _plain(node: yaml.Node, path: Path_, file: str, origins: dict[Path_, str]) -
     if not isinstance(node, yaml.MappingNode):
         return _Loader("").construct_object(node, deep=True)
     result: dict[Any, Any] = {}
+    first_lines: dict[Any, int] = {}
     for key_node, value_node in node.value:
         key = _Loader("").construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
         if not isinstance(key, (str, int)):
             raise ConfigError(f"{file}:{line}: keys must be words or whole numbers, got {key!r}.")
         if key in result:
-            raise ConfigError([Problem(".".join((*path, str(key))), "is given twice.", f"{file}:{line}")])
+            message = f"is given twice, first in line {first_lines[key]}."
+            raise ConfigError([Problem(".".join((*path, str(key))), message, f"{file}:{line}")])
+        first_lines[key] = line
         result[key] = _plain(value_node, (*path, str(key)), file, origins)
         origins[(*path, str(key))] = f"{file}:{line}"
     return result
 
 
-def parse_overrides(words: Iterable[str]) -> Tree:
-    """The tree of command-line words `a.b.c=value`; values are YAML, `prompt` is always plain text.
+def override(tree: Tree, words: Iterable[str]) -> Tree:
+    """`tree` changed by command-line words `a.b.c=value`; values are YAML, `prompt` is always plain text.
+
+    Where the tree has a key with dots, such as the `scene.geometry` of an optimizer's parameters, the word means that.
 
     Raises:
         ConfigError: If a word has no `=` or no key.
     """
-    tree = Tree()
     for word in words:
         key, equals, text = word.partition("=")
-        if not equals or not key or key.startswith("-"):
+        names = key.split(".")
+        if not equals or not all(names) or key.startswith("-"):
             raise ConfigError(f"'{word}' is neither an option nor a setting such as seed=1. See --help.")
-        path = tuple(key.split("."))
+        path = _known_keys(names, tree.data)
         value: Any = text if path == ("prompt",) else _override_value(text)
         for name in reversed(path):
             value = {name: value}
-        part = Tree(value, {path[: depth + 1]: "command line" for depth in range(len(path))})
-        tree = merge(tree, part)
+        tree = merge(tree, Tree(value, {path[: depth + 1]: COMMAND_LINE for depth in range(len(path))}))
     return tree
+
+
+def _known_keys(names: list[str], data: Any) -> Path_:
+    """`names` with neighbours joined by dots wherever `data` has such a key."""
+    path: list[str] = []
+    while names:
+        lengths = range(len(names), 0, -1) if isinstance(data, Mapping) else []
+        length = next((n for n in lengths if ".".join(names[:n]) in data), 1)
+        path.append(".".join(names[:length]))
+        data = data.get(path[-1]) if isinstance(data, Mapping) else None
+        names = names[length:]
+    return tuple(path)
 
 
 def _override_value(text: str) -> Any:
@@ -156,16 +188,17 @@ def merge(base: Tree, over: Tree) -> Tree:
     """
     origins = dict(base.origins)
     data = _merge(base.data, over.data, (), origins)
-    return Tree(data, {**origins, **over.origins})
+    # A setting on the command line touches the mappings around it, but they were written where they were.
+    added = {path: origin for path, origin in over.origins.items() if origin != COMMAND_LINE or path not in origins}
+    return Tree(data, {**origins, **added})
 
 
 def _merge(base: Any, over: Any, path: Path_, origins: dict[Path_, str]) -> Any:
-    if isinstance(base, str) and isinstance(over, Mapping) and "type" not in over and over:
+    if isinstance(base, str) and isinstance(over, Mapping) and over and "type" not in over:
+        if path in origins:
+            origins[(*path, "type")] = origins[path]
         base = {"type": base}
-    replaces = not isinstance(base, Mapping) or not isinstance(over, Mapping)
-    if not replaces and "type" in over and over["type"] != base.get("type", over["type"]):
-        replaces = True
-    if replaces:
+    if _replaces(base, over):
         for known in [item for item in origins if item[: len(path)] == path and path]:
             del origins[known]
         return over
@@ -173,3 +206,9 @@ def _merge(base: Any, over: Any, path: Path_, origins: dict[Path_, str]) -> Any:
     for key, value in over.items():
         result[key] = _merge(result[key], value, (*path, str(key)), origins) if key in result else value
     return result
+
+
+def _replaces(base: Any, over: Any) -> bool:
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return True
+    return "type" in over and over["type"] != base.get("type", over["type"])

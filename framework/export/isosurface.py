@@ -15,6 +15,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from scipy import ndimage
 from torch import Tensor
 
 from framework.core.errors import UserError
@@ -56,6 +57,13 @@ class DensityGrid:
     def signed(self, threshold: float) -> Float[Tensor, "N N N"]:
         """A field that is zero where the density is `threshold` and positive where it is higher."""
         return self._level - math.log1p(threshold * self.radius)
+
+    def smoothed(self, width: float) -> DensityGrid:
+        """The grid after a Gaussian blur of the logarithm with standard deviation `width`, in grid spacings."""
+        if width == 0.0:
+            return self
+        level = ndimage.gaussian_filter(self._level.cpu().numpy(), width)
+        return DensityGrid(torch.from_numpy(level).to(self.values).expm1() / self.radius, self.radius)
 
     @cached_property
     def _level(self) -> Float[Tensor, "N N N"]:

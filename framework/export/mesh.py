@@ -30,6 +30,9 @@ from framework.structures.views import Views
 
 _log = logging.getLogger(__name__)
 
+# How far the march that colours a texel begins before the surface and ends behind it, in grid spacings.
+_OUTSIDE, _INSIDE = 2.0, 6.0
+
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -66,6 +69,8 @@ class MeshExporter(Exporter):
         """Density of the surface, per world unit; without it, the one whose silhouettes match the volume renders."""
         resolution: int = 128
         """Grid vertices along each side of the cube from which the surface is extracted."""
+        smoothing: float = 1.0
+        """Width of the blur that takes the field's noise off the surface, in grid spacings; 0 keeps it."""
         max_faces: int = 20_000
         """The mesh is simplified to at most so many triangles."""
         texture_size: int = 1024
@@ -89,8 +94,10 @@ class MeshExporter(Exporter):
                 )
             if self.texture_size < 16 or self.texture_size.bit_count() != 1:
                 raise ValueError(f"texture_size must be a power of two from 16 on, got {self.texture_size}.")
-            if self.padding < 0 or self.max_opening < 0 or not 0.0 <= self.min_component_fraction < 1.0:
-                raise ValueError("padding and max_opening must not be negative, min_component_fraction within [0, 1).")
+            if min(self.smoothing, self.padding, self.max_opening) < 0:
+                raise ValueError("smoothing, padding and max_opening must not be negative.")
+            if not 0.0 <= self.min_component_fraction < 1.0:
+                raise ValueError(f"min_component_fraction must lie in [0, 1), got {self.min_component_fraction}.")
 
     config: Config
 
@@ -112,6 +119,7 @@ class MeshExporter(Exporter):
         """
         started = time.perf_counter()
         grid = sample_density(scene.geometry, resolution=self.config.resolution, step=step, is_visible=_occupied(scene))
+        grid = grid.smoothed(self.config.smoothing)
         views = silhouette_views(grid.radius, device=grid.values.device)
         render = renderer.render(views, scene, frozenset(), step)
         threshold = self._threshold(grid, views, render)
@@ -135,7 +143,13 @@ class MeshExporter(Exporter):
             min_component_fraction=self.config.min_component_fraction,
             max_opening=self.config.max_opening,
         )
-        return decimate(extract_surface(signed, radius=grid.radius), max_faces=self.config.max_faces)
+        surface = extract_surface(signed, radius=grid.radius)
+        if len(surface.faces) == 0:
+            raise UserError(
+                f"There is nothing to export: densities above {threshold:.3g} lie only on the faces of the geometry's "
+                "cube. Train longer, or give geometry.radius a larger value."
+            )
+        return decimate(surface, max_faces=self.config.max_faces)
 
     def _textured(self, mesh: Mesh, scene: Scene, spacing: float, step: StepInfo) -> Mesh:
         color = VolumeColor(
@@ -148,10 +162,6 @@ class MeshExporter(Exporter):
         )
         unwrapped = unwrap(mesh, texture_size=self.config.texture_size, padding=self.config.padding)
         return bake(unwrapped, color, texture_size=self.config.texture_size)
-
-
-# How far the march that colours a texel begins before the surface and ends behind it, in grid spacings.
-_OUTSIDE, _INSIDE = 2.0, 6.0
 
 
 def _occupied(scene: Scene) -> Visible:

@@ -50,7 +50,7 @@ class MLP(nn.Module):
 
 
 def xavier_uniform(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
-    """A matrix (rows, columns) drawn uniformly with variance 2 / (rows + columns), as tiny-cuda-nn starts its layers."""
+    """A matrix (rows, columns) drawn uniformly with variance 2 / (rows + columns), as tiny-cuda-nn starts layers."""
     bound = math.sqrt(6.0 / (rows + columns))
     uniform = torch.rand(rows, columns, generator=generator, device=generator.device)
     return nn.Parameter((2.0 * uniform - 1.0) * bound)

@@ -1,6 +1,6 @@
 """Multiresolution hash encoding of positions (Instant-NGP, arXiv:2201.05989).
 
-The layout follows the published definition of tiny-cuda-nn, so that a table opens with every implementation. Level l has
+The layout follows the published definition of tiny-cuda-nn, so that a table opens with every implementation. Level l:
     scale      s_l = base_resolution * per_level_scale^l - 1
     resolution r_l = ceil(s_l) + 1 grid points a side, a point x lying at s_l x + 1/2 in units of cells.
 A level whose r_l^3 points fit into the table is stored densely, x fastest; a finer one is hashed.

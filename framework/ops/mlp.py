@@ -29,7 +29,9 @@ def mlp(
         ValueError: If the sizes of the layers do not fit together, or the activation is unknown.
     """
     sizes = [inputs.shape[1], *(len(weight) for weight in weights)]
-    if not weights or any(weight.shape != (rows, columns) for columns, rows, weight in zip(sizes, sizes[1:], weights, strict=False)):
+    if not weights or any(
+        weight.shape != (rows, columns) for columns, rows, weight in zip(sizes, sizes[1:], weights, strict=False)
+    ):
         shapes = [tuple(weight.shape) for weight in weights]
         raise ValueError(f"mlp: inputs of {inputs.shape[1]} features do not go through layers of shapes {shapes}.")
     if activation not in ACTIVATIONS:

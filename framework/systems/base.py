@@ -30,7 +30,7 @@ class System(Component, nn.Module, ABC):
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):
-        optimizer: Any = slot(OPTIMIZERS, default="adam")
+        optimizer: Any = slot(OPTIMIZERS)
         """Which parameters are trained, and how fast."""
 
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
@@ -64,6 +64,10 @@ class System(Component, nn.Module, ABC):
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """Pictures to look at, by name, in [0, 1]."""
         return {}
+
+    def test(self, folder: Path, step: StepInfo) -> list[Path]:
+        """Show what was exported before, exporting it first if need be; returns the files written."""
+        return self.export(folder, step)
 
     def export(self, folder: Path, step: StepInfo) -> list[Path]:
         """Write what the training was for into the run folder; returns the files.

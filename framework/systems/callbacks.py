@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from framework.core.errors import Interrupted
 from framework.core.run_directory import RunDirectory
 from framework.systems.images import write_png
 from framework.systems.lightning import Shell
@@ -144,7 +145,7 @@ class GentleStop(pl.Callback):
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._requests += 1
         if self._requests > 1:
-            raise KeyboardInterrupt
+            raise Interrupted
         self.console.print("Stopping after this step; press Ctrl-C again to quit at once.")
 
     def on_train_batch_end(

@@ -81,6 +81,16 @@ class ModelConfig:
     text_layers: int = 2
     """Layers of the text encoder."""
 
+    def __post_init__(self) -> None:
+        numbers = (self.layers_per_block, self.heads, self.groups, self.pixel_unshuffle, self.text_layers)
+        if not self.channels or min(*self.channels, *numbers) < 1:
+            raise ValueError("channels must not be empty, and every number of the model must be positive.")
+        for divisor in ("groups", "heads"):
+            if any(width % getattr(self, divisor) for width in self.channels):
+                raise ValueError(f"channels {list(self.channels)} must be multiples of {divisor}.")
+        if self.text_width < 1 or self.text_width % self.heads:
+            raise ValueError(f"text_width must be a positive multiple of heads, got {self.text_width}.")
+
 
 @SYSTEMS.register("diffusion-training")
 class DiffusionTraining(System):
@@ -108,6 +118,12 @@ class DiffusionTraining(System):
         """Guidance scale of the sample sheet."""
 
         def __post_init__(self) -> None:
+            if self.batch_size < 1 or self.num_timesteps < 2:
+                sizes = f"{self.batch_size} and {self.num_timesteps}"
+                raise ValueError(f"batch_size must be at least 1 and num_timesteps at least 2, got {sizes}.")
+            for name in ("caption_dropout", "camera_dropout", "ema_decay"):
+                if not 0.0 <= getattr(self, name) <= 1.0:
+                    raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name):g}.")
             if self.image_size % (self.model.pixel_unshuffle * 2 ** (len(self.model.channels) - 1)):
                 raise ValueError(
                     f"image_size {self.image_size} cannot be halved as often as the model's channels need."
@@ -152,7 +168,7 @@ class DiffusionTraining(System):
         torch._foreach_lerp_(list(self.average.parameters()), present, 1.0 - decay)
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
-        """A sheet of samples of the averaged weights, one row with a true render above it for each prompt."""
+        """A sheet of samples of the averaged weights, one for each of `SHEET_PROMPTS`."""
         samples = self.sample(SHEET_PROMPTS, step)
         return {"samples": sheet(samples, columns=8)}
 

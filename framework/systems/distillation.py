@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from framework.core.component import slot, slots
 from framework.core.errors import Problem, did_you_mean
 from framework.core.registries import (
     BACKGROUNDS,
+    EXPORTERS,
     GEOMETRIES,
     GUIDANCES,
     LOSSES,
@@ -26,6 +29,8 @@ from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
 from framework.data.base import ViewStream
 from framework.diffusion.prior import load_prior
+from framework.export.loading import load_glb
+from framework.export.turntable import write_turntable
 from framework.guidance.base import Guidance
 from framework.renderers.base import Renderer, Scene
 from framework.renderers.occupancy import OccupancyGrid, OccupancySettings
@@ -34,6 +39,11 @@ from framework.structures.render_output import Buffer
 from framework.structures.views import Views
 from framework.systems.base import System
 from framework.systems.images import side_by_side
+
+log = logging.getLogger(__name__)
+
+GLB = "mesh/model.glb"
+"""Where the exported mesh lies in a run folder."""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -139,6 +149,24 @@ class Distillation(System):
         normal = 0.5 * (render.normal + render.opacity)  # Zero outside becomes black, and front facing +x red.
         return {"views": side_by_side([render.rgb, normal.clamp(0, 1), render.opacity])}
 
+    def export(self, folder: Path, step: StepInfo) -> list[Path]:
+        """Write the mesh, and a turntable of what was written, so that what is delivered is what is seen."""
+        if self.run.export is None:
+            return []
+        written = EXPORTERS.build(self.run.export).export(self.scene, self.renderer, folder / "mesh", step)
+        return [*written, self._turntable(folder)]
+
+    def test(self, folder: Path, step: StepInfo) -> list[Path]:
+        """Write the turntable of the exported mesh anew."""
+        if not (folder / GLB).is_file():
+            return self.export(folder, step)
+        return [self._turntable(folder)]
+
+    def _turntable(self, folder: Path) -> Path:
+        path = folder / "turntable.mp4"
+        write_turntable(load_glb(folder / GLB), path)
+        return path
+
     def orbit(self, count: int, *, size: int) -> Views:
         """Evenly spaced views around the object, the first from its front."""
         options = self.config.validation
@@ -189,6 +217,10 @@ class Distillation(System):
 
     def _build_guidance(self, name: str, config: Any) -> Guidance:
         prior = load_prior(config.prior or self.run.prior, self.device)
+        unknown = prior.unknown_words(self.run.prompt)
+        if unknown:
+            words = ", ".join(f"'{word}'" for word in unknown)
+            log.warning("The prior has never seen %s; see its vocabulary with --describe prior/toybox.", words)
         return GUIDANCES.build(config, name=name, prior=prior, prompt=self.run.prompt)
 
 

@@ -5,7 +5,8 @@ Imported only when something is trained.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -14,16 +15,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from framework.core.checkpoint import save_checkpoint
 from framework.core.config import dump
-from framework.core.errors import UserError
+from framework.core.errors import CheckpointError, UserError
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory
 from framework.core.step import Mode, StepInfo
 from framework.structures.losses import LossTerms
 from framework.systems.base import System
+from framework.systems.optimization import config_path
 
 
 class TrainingDiverged(UserError):
-    """A loss became NaN or infinite."""
+    """A loss or a parameter became NaN or infinite."""
 
 
 class Shell(pl.LightningModule):
@@ -48,7 +50,7 @@ class Shell(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = self._optimizer_settings.build(self.system)
         if self._saved_optimizer is not None:
-            optimizer.load_state_dict(self._saved_optimizer)
+            self._restore_optimizer(optimizer, self._saved_optimizer)
         return optimizer
 
     def train_dataloader(self) -> DataLoader[int]:
@@ -85,15 +87,47 @@ class Shell(pl.LightningModule):
     def _check_finite(self, terms: LossTerms, total: Tensor, step: StepInfo) -> None:
         if bool(torch.isfinite(total)):
             return
+        self._give_up(step.step, f"the loss of {', '.join(terms.non_finite()) or 'the sum'} is not finite")
+
+    def _check_parameters(self) -> None:
+        for name, parameter in self.system.named_parameters():
+            if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+                self._give_up(self.steps_done, f"the parameter {config_path(name)} is not finite")
+
+    def _give_up(self, step: int, reason: str) -> NoReturn:
         kept = self.directory.checkpoints()
         last = f"The last good checkpoint is {kept[-1]}." if kept else "No checkpoint had been written yet."
         raise TrainingDiverged(
-            f"step {step.step}: the loss of {', '.join(terms.non_finite()) or 'the sum'} is not finite. {last} "
+            f"step {step}: {reason}. {last} "
             "Lower the learning rate or that term's weight, or train in precision 32-true."
         )
 
+    def _check_tensors(self, saved: Mapping[str, Tensor]) -> None:
+        present = self.system.state_dict()
+        for name in sorted(saved.keys() | present.keys()):
+            shapes = [list(state[name].shape) if name in state else "missing" for state in (saved, present)]
+            if shapes[0] != shapes[1]:
+                raise CheckpointError(
+                    f"The checkpoint does not fit this config: {config_path(name)} is {shapes[0]} there and "
+                    f"{shapes[1]} here. Resume with the config of the run, or start a new one."
+                )
+
+    def _restore_optimizer(self, optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+        names = [[group["name"] for group in groups] for groups in (saved["param_groups"], optimizer.param_groups)]
+        if names[0] != names[1]:
+            raise CheckpointError(
+                f"The checkpoint's optimizer trains the groups {', '.join(names[0])}, this config {', '.join(names[1])}. "
+                "Resume with the config of the run, or start a new one."
+            )
+        optimizer.load_state_dict(saved)
+
     def save(self) -> None:
-        """Write a checkpoint of the present step and remove those too many."""
+        """Write a checkpoint of the present step and remove those too many.
+
+        Raises:
+            TrainingDiverged: If a parameter is not finite; the checkpoints before it are kept.
+        """
+        self._check_parameters()
         optimizer = self.optimizers()
         assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
         state = {"system": self.system.state_dict(), "optimizer": optimizer.optimizer.state_dict()}
@@ -104,7 +138,12 @@ class Shell(pl.LightningModule):
             old.unlink()
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from what `load_checkpoint` returned."""
+        """Go on from what `load_checkpoint` returned.
+
+        Raises:
+            CheckpointError: If its tensors are not those of this system.
+        """
+        self._check_tensors(checkpoint["state"]["system"])
         self.system.load_state_dict(checkpoint["state"]["system"])
         self._saved_optimizer = checkpoint["state"]["optimizer"]
         self.steps_done = int(checkpoint["step"])

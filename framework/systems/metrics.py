@@ -33,7 +33,8 @@ class MetricsFile:
     def _read(self) -> list[dict[str, Any]]:
         with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            rows = [row for row in reader if (row.get("step") or "").isdigit()]
+            # A row that was cut short lacks cells; its step may be cut, too.
+            rows = [row for row in reader if (row.get("step") or "").isdigit() and None not in row.values()]
             self.columns = list(reader.fieldnames or self.columns)
         return rows
 

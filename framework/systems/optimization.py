@@ -29,6 +29,10 @@ class ParameterGroup:
     learning_rate: Schedule
     """Step size, as a number or a schedule."""
 
+    def __post_init__(self) -> None:
+        if self.learning_rate.bounds()[0] < 0.0:
+            raise ValueError(f"learning_rate must not be negative, got {self.learning_rate.bounds()[0]:g}.")
+
 
 class Optimizer(Component, ABC):
     """Turns named parameters into a torch optimizer and sets its learning rates by the step."""
@@ -100,12 +104,19 @@ def _raise_unmatched(unused: set[str], known: set[str], uncovered: list[str]) ->
     ]
     problems += [
         Problem(
-            where, f"'{name}' would not be trained: no path covers it. Add one, such as '{name.rpartition('.')[0]}'."
+            where, f"'{name}' would not be trained: no path covers it. Add one, such as '{name.rpartition('.')[0] or name}'."
         )
         for name in uncovered
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def _check_moments(betas: tuple[float, float], epsilon: float) -> None:
+    if not all(0.0 <= beta < 1.0 for beta in betas):
+        raise ValueError(f"betas must lie in [0, 1), got {betas[0]:g} and {betas[1]:g}.")
+    if epsilon < 0.0:
+        raise ValueError(f"epsilon must not be negative, got {epsilon:g}.")
 
 
 def _prefixes(name: str) -> set[str]:
@@ -123,6 +134,9 @@ class Adam(Optimizer):
         """Decay of the moving averages of the gradient and of its square."""
         epsilon: float = 1e-15
         """Added to the root of the second moment."""
+
+        def __post_init__(self) -> None:
+            _check_moments(self.betas, self.epsilon)
 
     config: Config
 
@@ -142,6 +156,11 @@ class AdamW(Optimizer):
         """Added to the root of the second moment."""
         weight_decay: float = 0.01
         """Share of a weight that is taken off per unit of learning rate."""
+
+        def __post_init__(self) -> None:
+            _check_moments(self.betas, self.epsilon)
+            if self.weight_decay < 0.0:
+                raise ValueError(f"weight_decay must not be negative, got {self.weight_decay:g}.")
 
     config: Config
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -75,7 +77,7 @@ def test_the_words_split_the_renders_without_rest(oracle):
     named = next(scene for spec, scene in oracle._scenes.items() if spec and spec.objects[0].family == "snowman")
     rows = sorted((rows.start, rows.stop) for rows in named.rows.values())
     assert rows[0][0] == 0 and rows[-1][1] == 64
-    assert all(first[1] == second[0] for first, second in zip(rows, rows[1:], strict=False))
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(rows))
 
 
 def test_samples_of_several_prompts_do_not_meet(oracle):

@@ -83,7 +83,7 @@ def test_a_mesh_without_faces_or_normals_is_not_written(cube, tmp_path) -> None:
 
 
 def test_a_missing_file_is_a_user_error(tmp_path) -> None:
-    with pytest.raises(UserError, match="nowhere.glb: cannot be read"):
+    with pytest.raises(UserError, match=r"nowhere\.glb: cannot be read"):
         load_glb(tmp_path / "nowhere.glb")
 
 

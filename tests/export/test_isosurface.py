@@ -33,6 +33,17 @@ def test_between_vertices_the_logarithm_of_the_density_is_linear() -> None:
     assert torch.allclose(grid.at(points), expected, rtol=1e-4)
 
 
+def test_smoothing_takes_off_noise_and_leaves_a_flat_surface_where_it_is() -> None:
+    x = torch.linspace(-1.0, 1.0, 33)[:, None, None].expand(33, 33, 33)
+    noise = torch.randn(33, 33, 33, generator=torch.Generator().manual_seed(0))
+    grid = DensityGrid(torch.expm1(5.0 - 3.0 * x + 0.3 * noise), 1.0)
+    assert torch.equal(grid.smoothed(0.0).values, grid.values)
+    inner = (slice(4, -4),) * 3  # a blur bends what lies next to the border
+    error = (grid.smoothed(1.0).signed(math.expm1(4.7)) - 3.0 * (0.1 - x))[inner]
+    assert error.std() < 0.2 * 0.3
+    assert abs(error.mean().item()) < 0.01
+
+
 def test_the_surface_of_a_soft_ball_lies_where_its_density_is_the_threshold(make_scene, step) -> None:
     scene = make_scene(soft_ball(0.6))
     grid = sample_density(scene.geometry, resolution=64, step=step)

@@ -87,6 +87,12 @@ def test_a_threshold_that_nothing_exceeds_is_a_user_error_with_the_field_s_range
         MeshExporter(MeshExporter.Config(threshold=5.0, **SMALL)).build(scene, renderer, step)
 
 
+def test_a_field_that_is_dense_only_on_the_border_of_its_cube_is_a_user_error(make_scene, renderer, step) -> None:
+    scene = make_scene(lambda positions: 900.0 * (positions[:, 0] > 0.99))
+    with pytest.raises(UserError, match="only on the faces of the geometry's cube"):
+        MeshExporter(MeshExporter.Config(threshold=100.0, smoothing=0.0, **SMALL)).build(scene, renderer, step)
+
+
 def test_space_pruned_by_the_occupancy_grid_is_not_exported(make_scene, renderer, step) -> None:
     scene = make_scene(lambda positions: 60.0 * ((positions.abs() - 0.5).norm(dim=1) < 0.25))  # eight balls
     scene.occupancy.is_occupied[:, :, :24] = False  # the lower four are never rendered
@@ -99,8 +105,9 @@ def test_space_pruned_by_the_occupancy_grid_is_not_exported(make_scene, renderer
     [
         ({"threshold": 0.0}, "threshold must be a positive density, got 0.0"),
         ({"texture_size": 1000}, "texture_size must be a power of two from 16 on, got 1000"),
+        ({"smoothing": -1.0}, "must not be negative"),
         ({"resolution": 4}, "resolution must be at least 8"),
-        ({"min_component_fraction": 1.0}, "min_component_fraction within"),
+        ({"min_component_fraction": 1.0}, "min_component_fraction must lie in"),
     ],
 )
 def test_values_out_of_range_are_refused(values, message) -> None:

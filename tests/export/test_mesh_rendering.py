@@ -31,7 +31,7 @@ def test_each_side_of_the_painted_cube_shows_its_own_colours(painted_cube) -> No
 
 def test_up_in_the_world_is_up_in_the_image_and_the_left_side_of_the_object_is_right_in_it(painted_cube) -> None:
     rgb = render_mesh(painted_cube, orbit([0.0], [0.0])).rgb[0]
-    red, green, blue = rgb.unbind(dim=-1)
+    _, green, blue = rgb.unbind(dim=-1)
     assert blue[10, 16] > blue[22, 16] + 0.2  # blue grows with z
     assert green[16, 22] > green[16, 10] + 0.2  # green grows with y, which is to the right seen from +x
 

@@ -22,7 +22,7 @@ def test_unwrapping_keeps_the_surface_and_puts_its_triangles_side_by_side(cube) 
     mesh = unwrap(cube, texture_size=128, padding=4)
     assert torch.allclose(mesh.face_normals().sort(dim=0).values, cube.face_normals().sort(dim=0).values)
     assert torch.allclose(mesh.vertices[mesh.faces].sum(dim=(0, 1)), torch.zeros(3), atol=1e-5)
-    assert 0.0 <= mesh.uvs.min() and mesh.uvs.max() <= 1.0
+    assert mesh.uvs.min() >= 0.0 and mesh.uvs.max() <= 1.0
     a, b, c = mesh.uvs[mesh.faces].unbind(dim=1)
     areas = 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs()
     is_covered = bake(mesh, lambda positions, normals: positions.new_ones(len(positions), 3), texture_size=256)

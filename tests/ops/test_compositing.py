@@ -147,6 +147,15 @@ def test_half_precision_is_computed_as_float32(backend: str, device: torch.devic
     assert all(torch.equal(a, b) and a.dtype == torch.float32 for a, b in zip(half, single, strict=True))
 
 
+def test_autocast_does_not_lower_the_precision(backend: str, device: torch.device, generator: torch.Generator) -> None:
+    samples = packed([9, 8], device)
+    inputs = draw(samples, 3, generator)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        inside = results(*inputs, samples, backend=backend)
+    outside = results(*inputs, samples, backend=backend)
+    assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+
+
 def test_cpu_results_are_bit_equal_whatever_the_number_of_threads(generator: torch.Generator) -> None:
     pytest.importorskip("warp", reason="Warp is not installed")
     samples = packed([20] * 2000, torch.device("cpu"))

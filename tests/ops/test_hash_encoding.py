@@ -143,6 +143,13 @@ def test_half_precision_is_computed_as_float32(backend: str, device: torch.devic
     assert torch.equal(features, hash_encoding(positions.float(), table.float(), SMALL, backend=backend))
 
 
+def test_autocast_does_not_lower_the_precision(backend: str, device: torch.device, generator: torch.Generator) -> None:
+    positions, table = (tensor.to(device) for tensor in draw(SMALL, 50, generator))
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        features = hash_encoding(positions, table, SMALL, backend=backend)
+    assert torch.equal(features, hash_encoding(positions, table, SMALL, backend=backend))
+
+
 def test_warp_refuses_second_derivatives(warp_backend: str, device: torch.device, generator: torch.Generator) -> None:
     positions, table = (tensor.to(device).requires_grad_() for tensor in draw(SMALL, 5, generator))
     features = hash_encoding(positions, table, SMALL, backend=warp_backend)

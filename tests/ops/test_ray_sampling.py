@@ -149,7 +149,7 @@ def test_warp_keeps_exactly_the_samples_that_torch_keeps(
 def test_settings_that_cannot_be_are_refused() -> None:
     rays = ray((0.0, 0.0, 0.0), (0.0, 0.0, 1.0), torch.device("cpu"))
     grid = full(torch.device("cpu"))
-    with pytest.raises(ValueError, match="positive radius, step_length and max_samples_per_ray, not 1.0, 0.0 and 9"):
+    with pytest.raises(ValueError, match=r"positive radius, step_length and max_samples_per_ray, not 1\.0, 0\.0 and 9"):
         sample_occupied(rays, grid, radius=1.0, step_length=0.0, max_samples_per_ray=9)
     with pytest.raises(ValueError, match="2 jitters do not fit 1 rays"):
         sample_occupied(rays, grid, radius=1.0, step_length=0.1, jitter=torch.zeros(2), max_samples_per_ray=9)

@@ -24,5 +24,5 @@ def test_the_unconditional_row_may_be_kept_in_the_dark(prior, views_at):
 
 def test_a_prior_without_cameras_is_refused(prior):
     prior.takes_camera = False
-    with pytest.raises(UserError, match="'camera' tells the prior where the camera is.*Use 'view-dependent'"):
+    with pytest.raises(UserError, match=r"'camera' tells the prior where the camera is.*Use 'view-dependent'"):
         CameraConditioned(CameraConditioned.Config(), prior=prior, prompt="a duck")

@@ -53,10 +53,9 @@ class ClipText:
         batch = self.tokenizer(
             list(prompts), padding="max_length", max_length=self.max_length, truncation=True, return_tensors="pt"
         )
-        for prompt in prompts:
-            length = len(self.tokenizer(prompt).input_ids)
-            if length > self.max_length:
-                log.warning("The prompt '%s' has %d tokens; only %d are read.", prompt, length, self.max_length)
+        for prompt, whole in zip(prompts, self.tokenizer(list(prompts), verbose=False).input_ids, strict=True):
+            if len(whole) > self.max_length:
+                log.warning("The prompt '%s' has %d tokens; only %d are read.", prompt, len(whole), self.max_length)
         ids: Tensor = batch.input_ids
         return ids
 

@@ -8,8 +8,8 @@ import torch
 def refuse_second_derivatives(operation: str) -> None:
     """To be called first in a backward pass that torch cannot differentiate.
 
-    `torch.autograd.function.once_differentiable` complains only where the incoming gradient itself depends on something,
-    and lets the dependence on the saved inputs vanish in silence.
+    Torch's `once_differentiable` complains only where the incoming gradient itself depends on something, and lets the
+    dependence on the saved inputs vanish in silence.
 
     Raises:
         RuntimeError: If a graph of this backward pass was asked for.

@@ -1,8 +1,8 @@
 """Hash encoding in Warp kernels, differentiable once.
 
-An item is one block of consecutive points on one group of levels. Going through a block level by level keeps one level's
-entries in the CPU's cache. The table's gradient is cut by groups of levels, whose entries do not overlap, so that no two
-threads add to the same entry, and each adds in the order of the points.
+An item is one block of consecutive points on one group of levels. Going through a block level by level keeps the
+entries of one level in the CPU's cache. The table's gradient is cut by groups of levels, whose entries do not overlap,
+so that no two threads add to the same entry, and each adds in the order of the points.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from framework.ops.warp.launching import array, launch, num_threads
 
 wp.set_module_options({"enable_backward": False})
 
-_POINTS_PER_BLOCK = 512
+_POINTS_PER_BLOCK = 1024
 
 _PRIME_Y = wp.constant(wp.uint32(PRIMES[1]))
 _PRIME_Z = wp.constant(wp.uint32(PRIMES[2]))
@@ -78,7 +78,7 @@ def _run(
     arguments += [array(table, entry), array(features, entry), *(array(tensor, wp.vec3) for tensor in more)]
     parts = groups if groups > 1 else None
     work = layout.num_levels * per_block
-    launch(_overload(kernel, entry), num_blocks * groups, arguments, device=device, parts=parts, work_per_item=work)
+    launch(_kernels(entry)[kernel], num_blocks * groups, arguments, device=device, parts=parts, work_per_item=work)
 
 
 @cache
@@ -93,10 +93,10 @@ def _levels(layout: HashGridLayout, device: torch.device) -> tuple[Tensor, Tenso
 
 
 @cache
-def _overload(kernel: Any, entry: Any) -> Any:
-    """The kernel for table entries of this vector type."""
+def _kernels(entry: Any) -> dict[Any, Any]:
+    """The kernels for table entries of this vector type, all at once, so that Warp compiles their module only once."""
     types: dict[str, Any] = {"table": wp.array(dtype=entry), "features": wp.array2d(dtype=entry)}
-    return wp.overload(kernel, types)
+    return {kernel: wp.overload(kernel, types) for kernel in (_encode, _table_gradient, _position_gradient)}
 
 
 @no_type_check

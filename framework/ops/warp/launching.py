@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -59,7 +59,10 @@ def launch(
     parts = min(num_threads(), num_items, worthwhile) if parts is None else parts
     borders = [num_items * part // parts for part in range(parts + 1)]
     others = [_pool(os.getpid(), parts - 1).submit(run, *borders[part : part + 2]) for part in range(1, parts)]
-    run(borders[0], borders[1])
+    try:
+        run(borders[0], borders[1])
+    finally:
+        wait(others)  # whatever happens here, the tensors must live until nobody writes to them
     for other in others:
         other.result()
 

@@ -36,13 +36,13 @@ def test_a_folder_that_does_not_exist_is_named_with_the_alternatives():
 
 
 def test_a_folder_without_an_index_is_incomplete(tmp_path):
-    with pytest.raises(UserError, match="model_index.json is missing; the folder is incomplete"):
+    with pytest.raises(UserError, match=r"model_index.json is missing; the folder is incomplete"):
         _load(tmp_path)
 
 
 def test_an_index_that_does_not_parse_is_reported(folder):
     (folder / "model_index.json").write_text("{")
-    with pytest.raises(UserError, match="model_index.json cannot be read"):
+    with pytest.raises(UserError, match=r"model_index.json cannot be read"):
         _load(folder)
 
 
@@ -117,7 +117,7 @@ def test_a_model_with_two_text_encoders_is_refused(folder):
 def test_a_variant_is_read_and_a_missing_one_is_named_with_those_there_are(model_folder):
     folder = model_folder(is_latent=True, variant="fp16", dtype=torch.float16)
     assert _load(folder, variant="fp16").sample_shape == (4, 8, 8)
-    with pytest.raises(UserError, match="does not hold weights without a variant.*'fp16'"):
+    with pytest.raises(UserError, match=r"does not hold weights without a variant.*'fp16'"):
         _load(folder)
     with pytest.raises(UserError, match="does not hold the variant 'bf16'"):
         _load(folder, variant="bf16")

@@ -33,5 +33,5 @@ def test_nothing_but_the_answer_is_printed() -> None:
 
 def test_a_cache_folder_that_cannot_be_made_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    finished = run(ENCODE, WARP_CACHE_PATH="", XDG_CACHE_HOME=str(tmp_path / "file"))
+    finished = run(ENCODE, WARP_CACHE_PATH=str(tmp_path / "file"))
     assert finished.stdout == "1.0\n", finished.stderr

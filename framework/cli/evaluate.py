@@ -1,0 +1,55 @@
+"""`--validate`, `--test` and `--export`: looking again at a run that was trained before."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from framework.cli import extensions, train
+from framework.core.config import load_config
+from framework.core.errors import ConfigError
+from framework.core.run_config import RunConfig
+from framework.core.run_directory import RunDirectory, resume_target
+
+if TYPE_CHECKING:
+    from framework.systems.base import System
+    from framework.systems.lightning import Shell
+
+
+def run(options: argparse.Namespace, custom: Path) -> int:
+    """Do what the options name with the newest checkpoint of `--run`, or the one that `resume=` names."""
+    if options.run is None:
+        raise ConfigError("--run is missing: name the run folder, such as --run outputs/dreamfusion/a-snowman@...")
+    console = Console()
+    directory = RunDirectory.open(options.run)
+    extensions.load(custom, only=None, without=options.without)
+    config, _ = load_config(directory.config, options.settings)
+    train.check(config)
+    system, shell = train.build(config, directory, _checkpoint(directory, config), options)
+    if options.export:
+        train.export(system, shell, directory, console)
+    elif options.validate:
+        _validate(system, shell, directory, console)
+    else:
+        for path in system.test(directory.root, shell.step_info("test")):
+            console.print(f"  {path.relative_to(directory.root)}")
+    return 0
+
+
+def _checkpoint(directory: RunDirectory, config: RunConfig) -> Path:
+    if config.resume is None or config.resume == "last":
+        return directory.latest_checkpoint()
+    _, checkpoint = resume_target(config.resume, output_root=config.output_root, name=config.name, prompt=config.prompt)
+    return checkpoint
+
+
+def _validate(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:
+    from framework.systems.images import write_png
+
+    for name, image in system.images(shell.step_info("validate")).items():
+        path = directory.images / f"{name}-{shell.steps_done:06d}.png"
+        write_png(path, image)
+        console.print(f"  {path.relative_to(directory.root)}")
