@@ -103,12 +103,13 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
 def _with_config(options: argparse.Namespace) -> int:
     from framework.cli import extensions
-    from framework.core.config import load_config
+    from framework.core.config import parse
+    from framework.core.run_config import RunConfig
     from framework.core.yaml_tree import load_tree, override
 
     tree = override(load_tree(options.config), options.settings)
     extensions.load(ROOT / "custom", only=extensions.named_in(tree), without=options.without)
-    run, tree = load_config(options.config, options.settings)
+    run = parse(RunConfig, tree)
     if options.print_config:
         from framework.cli.resolved import print_config
 

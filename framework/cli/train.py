@@ -32,7 +32,8 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     console = Console()
     check(config)
     directory, checkpoint = _directory(config)
-    console.print(f"Writing to [bold]{directory.root}[/bold]")
+    # Paths are printed as they are: not wrapped, and brackets in them are no markup.
+    console.print(f"Writing to {directory.root}", soft_wrap=True, markup=False, highlight=False)
     started = time.monotonic()
     system, shell = _prepare(config, directory, checkpoint, options)
     write_text(directory.config, yaml_text(config))
@@ -43,9 +44,12 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
             directory.set_state("failed", step=directory.state().get("step", 0))
         raise
     if was_stopped:
-        console.print(f"Stopped and saved. Go on with: resume={directory.root}")
+        console.print(
+            f"Stopped and saved. Go on with: resume={directory.root}", soft_wrap=True, markup=False, highlight=False
+        )
         return INTERRUPTED
-    console.print(f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
+    seconds = time.monotonic() - started
+    console.print(f"Done in {seconds:.0f} s: {directory.root}", soft_wrap=True, markup=False, highlight=False)
     return 0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from framework.core.registry import Registry
 
-SYSTEMS = Registry(
+SYSTEMS: Registry[Any] = Registry(
     "system",
     base="framework.systems.base:System",
     builtins={
@@ -12,7 +14,7 @@ SYSTEMS = Registry(
         "diffusion-training": "framework.systems.diffusion_training:DiffusionTraining",
     },
 )
-ENCODINGS = Registry(
+ENCODINGS: Registry[Any] = Registry(
     "encoding",
     base="framework.networks.base:Encoding",
     builtins={
@@ -20,7 +22,7 @@ ENCODINGS = Registry(
         "frequency": "framework.networks.frequency:Frequency",
     },
 )
-DENSITY_BIASES = Registry(
+DENSITY_BIASES: Registry[Any] = Registry(
     "density-bias",
     base="framework.geometry.density_bias:DensityBias",
     builtins={
@@ -28,7 +30,7 @@ DENSITY_BIASES = Registry(
         "constant": "framework.geometry.density_bias:Constant",
     },
 )
-GEOMETRIES = Registry(
+GEOMETRIES: Registry[Any] = Registry(
     "geometry",
     base="framework.geometry.base:Geometry",
     builtins={
@@ -36,7 +38,7 @@ GEOMETRIES = Registry(
         "voxel-grid": "framework.geometry.voxel_grid:VoxelGrid",
     },
 )
-MATERIALS = Registry(
+MATERIALS: Registry[Any] = Registry(
     "material",
     base="framework.materials.base:Material",
     builtins={
@@ -44,7 +46,7 @@ MATERIALS = Registry(
         "lambertian": "framework.materials.lambertian:Lambertian",
     },
 )
-BACKGROUNDS = Registry(
+BACKGROUNDS: Registry[Any] = Registry(
     "background",
     base="framework.backgrounds.base:Background",
     builtins={
@@ -52,12 +54,12 @@ BACKGROUNDS = Registry(
         "environment-map": "framework.backgrounds.environment_map:EnvironmentMap",
     },
 )
-RENDERERS = Registry(
+RENDERERS: Registry[Any] = Registry(
     "renderer",
     base="framework.renderers.base:Renderer",
     builtins={"volume": "framework.renderers.volume:Volume"},
 )
-PRIORS = Registry(
+PRIORS: Registry[Any] = Registry(
     "prior",
     base="framework.diffusion.prior:Prior",
     builtins={
@@ -68,7 +70,7 @@ PRIORS = Registry(
     },
     path_type=("pretrained", "model"),
 )
-CONDITIONERS = Registry(
+CONDITIONERS: Registry[Any] = Registry(
     "conditioner",
     base="framework.prompts.conditioner:Conditioner",
     builtins={
@@ -77,12 +79,12 @@ CONDITIONERS = Registry(
         "plain": "framework.prompts.plain:Plain",
     },
 )
-GUIDANCES = Registry(
+GUIDANCES: Registry[Any] = Registry(
     "guidance",
     base="framework.guidance.base:Guidance",
     builtins={"score-distillation": "framework.guidance.score_distillation:ScoreDistillation"},
 )
-TIMESTEPS = Registry(
+TIMESTEPS: Registry[Any] = Registry(
     "timesteps",
     base="framework.guidance.timesteps:Timesteps",
     builtins={
@@ -90,7 +92,7 @@ TIMESTEPS = Registry(
         "annealed": "framework.guidance.timesteps:Annealed",
     },
 )
-WEIGHTINGS = Registry(
+WEIGHTINGS: Registry[Any] = Registry(
     "weighting",
     base="framework.guidance.weighting:Weighting",
     builtins={
@@ -99,12 +101,12 @@ WEIGHTINGS = Registry(
         "fantasia3d": "framework.guidance.weighting:Fantasia3D",
     },
 )
-COMBINATIONS = Registry(
+COMBINATIONS: Registry[Any] = Registry(
     "combination",
     base="framework.guidance.combination:Combination",
     builtins={"classifier-free": "framework.guidance.combination:ClassifierFree"},
 )
-LOSSES = Registry(
+LOSSES: Registry[Any] = Registry(
     "loss",
     base="framework.losses.base:Loss",
     builtins={
@@ -113,7 +115,7 @@ LOSSES = Registry(
         "orientation": "framework.losses.normals:Orientation",
     },
 )
-STREAMS = Registry(
+STREAMS: Registry[Any] = Registry(
     "stream",
     base="framework.data.base:ViewStream",
     builtins={
@@ -121,7 +123,7 @@ STREAMS = Registry(
         "orbit-views": "framework.data.orbit_views:OrbitViews",
     },
 )
-OPTIMIZERS = Registry(
+OPTIMIZERS: Registry[Any] = Registry(
     "optimizer",
     base="framework.systems.optimization:Optimizer",
     builtins={
@@ -129,7 +131,7 @@ OPTIMIZERS = Registry(
         "adamw": "framework.systems.optimization:AdamW",
     },
 )
-EXPORTERS = Registry(
+EXPORTERS: Registry[Any] = Registry(
     "export",
     base="framework.export.base:Exporter",
     builtins={"mesh": "framework.export.mesh:MeshExporter"},

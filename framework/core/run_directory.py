@@ -90,7 +90,7 @@ class RunDirectory:
 
     def checkpoints(self) -> list[Path]:
         """Checkpoints on disk, oldest first."""
-        return sorted((self.root / "checkpoints").glob("step-*.ckpt"))
+        return sorted((self.root / "checkpoints").glob("step-*.ckpt"), key=lambda path: (len(path.stem), path.stem))
 
     def latest_checkpoint(self) -> Path:
         """The newest checkpoint.

@@ -117,7 +117,7 @@ def parse_schedule(value: Any) -> Schedule:
     """
     if isinstance(value, Schedule):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if _is_number(value):
         return Constant(float(value))
     if not isinstance(value, Mapping):
         raise ValueError(f"expected a number or a schedule such as {{type: linear, from: 0, to: 1}}, got {value!r}.")
@@ -162,7 +162,7 @@ def _reject_unknown(tree: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _number(tree: Mapping[str, Any], key: str) -> float:

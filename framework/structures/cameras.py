@@ -117,7 +117,8 @@ def look_at(positions: Float[Tensor, "B 3"], targets: Float[Tensor, "B 3"]) -> F
     """
     backward = F.normalize(positions - targets, dim=-1)
     up = torch.tensor([0.0, 0.0, 1.0], device=positions.device).expand_as(backward)
-    is_vertical = backward[:, 2:].abs() > math.cos(math.radians(0.01))
+    # By the horizontal part: the cosine of so small an angle is 1 in single precision.
+    is_vertical = backward[:, :2].norm(dim=1, keepdim=True) < math.radians(0.01)
     up = torch.where(is_vertical, torch.tensor([1.0, 0.0, 0.0], device=positions.device), up)
     right = F.normalize(torch.linalg.cross(up, backward), dim=-1)
     matrix = torch.zeros(len(positions), 4, 4, device=positions.device)

@@ -63,10 +63,14 @@ class StepProgress(pl.Callback):
             self.last_line, self.last_step = now, shell.steps_done
 
     def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
-        self.progress.stop()
+        self._stop()
 
     def on_exception(self, trainer: pl.Trainer, shell: pl.LightningModule, exception: BaseException) -> None:
-        self.progress.stop()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.console.is_terminal:
+            self.progress.stop()
 
 
 def _note(logs: dict[str, float]) -> str:

@@ -122,7 +122,7 @@ class Distillation(System):
                 problems += [Problem(where, _not_provided(buffer, config.renderer)) for buffer in missing]
         if not config.guidance and not config.losses:
             problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
-        return problems
+        return problems + _stream_problems(config)
 
     @property
     def scene(self) -> Scene:
@@ -226,6 +226,20 @@ class Distillation(System):
 
 def _class_of(registry: Any, config: Any) -> Any:
     return registry.find(registry.name_of(config))
+
+
+def _stream_problems(config: Distillation.Config) -> list[Problem]:
+    """Streams that would be rendered for nothing, and steps in which nothing would be trained."""
+    used = {term.stream for term in (*config.guidance.values(), *config.losses.values())}
+    problems = [
+        Problem(f"system.streams.{name}", "is used by no guidance and no loss; remove it, or name it in one of them.")
+        for name in config.streams
+        if used and name not in used
+    ]
+    due = [config.streams[name].every for name in used if name in config.streams]
+    if due and min(due) > 1:
+        problems.append(Problem("system.streams", "no stream has every: 1, so that nothing is trained in some steps."))
+    return problems
 
 
 def _not_provided(buffer: Buffer, renderer: Any) -> str:

@@ -12,11 +12,11 @@ from framework.toybox.evaluation.fitting import Probes
 from framework.toybox.evaluation.search import Effort, maximize
 from framework.toybox.evaluation.voxels import cell_centers
 
-_EFFORT = Effort(starts=48, generations=14, children=24, first_step=0.15, last_step=0.01)
+_EFFORT = Effort(starts=64, generations=24, children=16)
 _SHIFT, _STRETCH, _TURN = 0.3, 0.4, 0.5
 """Half sides of the searched box about the ellipsoid of equal moments: share of the axes, logarithm, radians."""
 _NUM_PROBES = 12_000
-_SOFTNESS = 0.03
+_SOFTNESS = 5e-3
 """Width of the step from inside to outside, as a share of the axes, so that scores change smoothly."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framework.toybox.evaluation.search import Effort, maximize
@@ -21,13 +21,13 @@ from framework.toybox.families import FAMILIES
 from framework.toybox.pack import ScenePack, signed_distance
 from framework.toybox.scenes import PAIR_YAW_DEG, Scene, SceneSpec, build
 
-NUM_PROBES = 3000
+NUM_PROBES = 2500
 _YAW = 1
 """Where the yaw stands among the nuisances of a scene (see `scenes`)."""
 _REACH = 0.82
 """Scenes lie in a ball of this radius (see `families`), world units."""
-_SOFTNESS = 0.02
-"""Width of the step from inside to outside, world units: a fraction of a cell, so that scores change smoothly."""
+_SOFTNESS = 2e-3
+"""Width of the step from inside to outside, world units: far less than a cell, or thin parts would seem thinner."""
 _MARGIN_CELLS = 2
 """How far around a solid its neighbourhood reaches."""
 _PARTS_AT_ONCE = 256
@@ -52,24 +52,38 @@ class Probes:
     @classmethod
     def of(cls, cells: Bool[Tensor, "R R R"], *, count: int) -> Probes:
         """Half of the probes lie in and around the solid, which may be thin, and half in the rest of the ball."""
-        centers = cell_centers(len(cells)).reshape(-1, 3)
-        in_ball = centers.norm(dim=-1) <= _REACH
+        in_ball = _in_ball(len(cells))
         width = 2 * _MARGIN_CELLS + 1
         is_near = F.max_pool3d(cells.float()[None], width, stride=1, padding=_MARGIN_CELLS).flatten() > 0.0
-        generator = torch.Generator().manual_seed(0)
-        index, weights = [], []
-        for population in ((in_ball & is_near).nonzero()[:, 0], (in_ball & ~is_near).nonzero()[:, 0]):
-            chosen = population[torch.randperm(len(population), generator=generator)[: count // 2]]
-            index.append(chosen)
-            weights.append(torch.full((len(chosen),), len(population) / max(len(chosen), 1)))
-        picked, flat = torch.cat(index), cells.flatten()
-        return cls(centers[picked], torch.cat(weights), flat[picked].float(), int((flat & ~in_ball).sum()))
+        index, weights = zip(_drawn(in_ball & is_near, count // 2), _drawn(in_ball & ~is_near, count // 2), strict=True)
+        return cls._at(cells, torch.cat(index), torch.cat(weights))
+
+    @classmethod
+    def even(cls, cells: Bool[Tensor, "R R R"], *, count: int) -> Probes:
+        """Probes all over the ball, at the same cells for every solid."""
+        return cls._at(cells, *_drawn(_in_ball(len(cells)), count))
+
+    @classmethod
+    def _at(cls, cells: Bool[Tensor, "R R R"], index: Int[Tensor, "M"], weights: Float[Tensor, "M"]) -> Probes:
+        points, flat = cell_centers(len(cells)).reshape(-1, 3)[index], cells.flatten()
+        return cls(points, weights, flat[index].float(), int((flat & ~_in_ball(len(cells))).sum()))
 
     def overlap(self, occupancy: Float[Tensor, "S M"]) -> Float[Tensor, "S"]:
         """Intersection over union with other solids, given by their occupancy in [0, 1] at the probes."""
         shared = occupancy @ (self.weights * self.occupied)
         union = occupancy @ self.weights + (self.weights * self.occupied).sum() + self.outside - shared
         return shared / union.clamp(min=1e-6)
+
+
+def _in_ball(resolution: int) -> Bool[Tensor, "cells"]:
+    return cell_centers(resolution).reshape(-1, 3).norm(dim=-1) <= _REACH
+
+
+def _drawn(population: Bool[Tensor, "cells"], count: int) -> tuple[Int[Tensor, "M"], Float[Tensor, "M"]]:
+    """Up to `count` of the marked cells, the same ones in every call, and how many each stands for."""
+    index = population.nonzero()[:, 0]
+    chosen = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(0))[:count]]
+    return chosen, torch.full((len(chosen),), len(index) / max(len(chosen), 1))
 
 
 @torch.no_grad()
@@ -108,6 +122,10 @@ class SceneFamily:
     def middle(self) -> Float[Tensor, "D"]:
         """The most usual scene."""
         return 0.5 * (self.low + self.high)
+
+    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "S D"]:
+        """Nuisances of random scenes."""
+        return self.low + (self.high - self.low) * torch.rand(count, len(self.low), generator=generator)
 
     def scenes(self, nuisances: Float[Tensor, "S D"]) -> list[Scene]:
         """The scenes of nuisances in the box."""

@@ -1,11 +1,12 @@
-"""The best vector in a box, without gradients: an evolution whose steps shrink.
+"""The best vector in a box, without gradients: an evolution with steps of all sizes.
 
 The score of a fit has several peaks (a handle may point anywhere), so the best few vectors stay parents side by side
-instead of being averaged.
+instead of being averaged. Some coordinates must be known far better than others, so each step draws its own size.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 Objective = Callable[[Float[Tensor, "S D"]], Float[Tensor, "S"]]
+
+_LARGEST_STEP, _SMALLEST_STEP = 0.25, 2e-3
+"""Range of the standard deviation of a step, in sides of the box; sizes are uniform in their logarithm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,21 +29,12 @@ class Effort:
         generations: Further generations.
         children: Vectors of each further generation.
         parents: The best vectors so far, around which they are drawn.
-        first_step, last_step: Standard deviation of that draw, in sides of the box.
     """
 
     starts: int = 64
-    generations: int = 14
-    children: int = 24
+    generations: int = 24
+    children: int = 16
     parents: int = 4
-    first_step: float = 0.2
-    last_step: float = 0.015
-
-    @property
-    def steps(self) -> list[float]:
-        """The step of each generation, shrinking by an equal factor."""
-        ratio = self.last_step / self.first_step
-        return [self.first_step * ratio ** (index / max(self.generations - 1, 1)) for index in range(self.generations)]
 
 
 def maximize(
@@ -60,17 +55,20 @@ def maximize(
         effort: How long to search.
         generator: Source of all draws, on the CPU.
     """
-    dimensions, span = len(low), high - low
-    random = low + span * torch.rand(effort.starts, dimensions, generator=generator)
-    vectors = torch.cat([known, random])
+    vectors = torch.cat([known, low + (high - low) * torch.rand(effort.starts, len(low), generator=generator)])
     scores = objective(vectors)
-    for step in effort.steps:
+    for _ in range(effort.generations):
         order = scores.topk(min(effort.parents, len(scores))).indices
         vectors, scores = vectors[order], scores[order]
-        chosen = torch.randint(len(vectors), (effort.children,), generator=generator)
-        shift = torch.randn(effort.children, dimensions, generator=generator) * step
-        # Half of the coordinates move, so that a child keeps what its parent has right already.
-        moved = torch.rand(effort.children, dimensions, generator=generator) < 0.5
-        children = torch.minimum(torch.maximum(vectors[chosen] + shift * moved * span, low), high)
+        parents = vectors[torch.randint(len(vectors), (effort.children,), generator=generator)]
+        moved = parents + (high - low) * _steps(effort.children, len(low), generator)
+        children = torch.minimum(torch.maximum(moved, low), high)
         vectors, scores = torch.cat([vectors, children]), torch.cat([scores, objective(children)])
     return vectors[scores.argmax()]
+
+
+def _steps(count: int, dimensions: int, generator: torch.Generator) -> Float[Tensor, "S D"]:
+    """Random steps in a unit box. About half of the coordinates stay, so a child keeps what its parent has right."""
+    size = torch.rand(count, 1, generator=generator) * math.log(_SMALLEST_STEP / _LARGEST_STEP)
+    is_moved = torch.rand(count, dimensions, generator=generator) < 0.5
+    return _LARGEST_STEP * size.exp() * torch.randn(count, dimensions, generator=generator) * is_moved

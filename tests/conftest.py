@@ -1,0 +1,64 @@
+"""Whole runs through the command line, small enough for a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from framework.core.run_directory import RunDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What makes a run of configs/dreamfusion.yaml and those that extend it take a few seconds; its structure stays.
+SMALL = (
+    "prior={type: analytic, image_size: 16}",
+    "export=null",
+    "trainer.max_steps=10",
+    "trainer.log_every=1",
+    "system.scene.geometry.encoding={num_levels: 3, log2_table_size: 8}",
+    "system.scene.occupancy={resolution: 8, every: 4}",
+    "system.renderer.samples_per_ray=16",
+    "system.streams.random={height: 16, width: 16}",
+    "system.validation={size: 16, views: 2}",
+)
+
+
+class Launcher:
+    """Starts `launch.py`'s main function here, with all runs below one folder."""
+
+    def __init__(self, output_root: Path) -> None:
+        self.output_root = output_root
+
+    def __call__(self, config: str | Path, *settings: str) -> int:
+        """The exit status of a training run."""
+        from framework.cli.main import main
+
+        return main(["--config", str(ROOT / config), f"output_root={self.output_root}", *settings])
+
+    def small(self, *settings: str) -> int:
+        """The exit status of a small run of the default config, by default of ten steps on the analytic prior."""
+        return self("configs/dreamfusion.yaml", *SMALL, *settings)
+
+    def runs(self) -> list[RunDirectory]:
+        """All runs so far, oldest first."""
+        return [RunDirectory(path.parent) for path in sorted(self.output_root.glob("*/*/run.json"))]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launcher:
+    """Runs the command line in this process."""
+    return Launcher(tmp_path / "outputs")
+
+
+@pytest.fixture
+def small_settings() -> tuple[str, ...]:
+    """The settings of `launch.small`, for runs in other processes."""
+    return SMALL
+
+
+@pytest.fixture
+def launch_in(tmp_path: Path) -> Callable[[str], Launcher]:
+    """Launchers whose runs lie in folders of their own."""
+    return lambda name: Launcher(tmp_path / name)

@@ -1,0 +1,126 @@
+"""Checkpoints: written whole, read without running code, refused with one clear error."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from framework.core.checkpoint import check_same_components, load_checkpoint, save_checkpoint
+from framework.core.errors import CheckpointError
+
+CONFIG = {"name": "a", "system": {"type": "distillation"}}
+ran: list[str] = []
+
+
+class Bomb:
+    """Unpickling this runs code."""
+
+    def __reduce__(self) -> Any:
+        return ran.append, ("code ran",)
+
+
+def saved(folder: Path) -> Path:
+    path = folder / "step-000003.ckpt"
+    state = {"system": {"table": torch.arange(64.0)}, "optimizer": {"param_groups": [{"lr": 0.1, "params": [0]}]}}
+    save_checkpoint(path, config=CONFIG, step=3, state=state)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    return str(caught.value)
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    content = load_checkpoint(saved(tmp_path))
+    assert content["config"] == CONFIG and content["step"] == 3
+    assert torch.equal(content["state"]["system"]["table"], torch.arange(64.0))
+    assert content["state"]["optimizer"] == {"param_groups": [{"lr": 0.1, "params": [0]}]}
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000003.ckpt"]
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "x.ckpt") == f"{tmp_path}/x.ckpt: there is no such checkpoint."
+
+
+def test_a_checkpoint_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    content = path.read_bytes()
+    for length in range(0, len(content), 41):
+        path.write_bytes(content[:length])
+        message = refusal(path)
+        assert message.startswith(f"{path}: is damaged or no checkpoint ({length} bytes; ")
+        assert message.endswith("Resume from an older one beside it.") and "\n" not in message
+
+
+def test_garbage_is_refused(tmp_path: Path) -> None:
+    path, bytes_of = tmp_path / "x.ckpt", random.Random(0).randbytes
+    for length in range(200):
+        path.write_bytes(bytes_of(length))
+        assert "is damaged or no checkpoint" in refusal(path)
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
+    path, whole = tmp_path / "x.ckpt", io.BytesIO()
+    torch.save({"format": 1, "config": {}, "step": 1, "state": {"system": Bomb()}}, whole)
+    for content in (whole.getvalue(), pickle.dumps(Bomb()), pickle.dumps({"format": 1, "state": Bomb()}, protocol=2)):
+        path.write_bytes(content)
+        assert "holds something else than tensors and plain values, which is never unpickled" in refusal(path)
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"state_dict": {}}, [1, 2], {"format": 2, "config": {}, "step": 0, "state": {}}, {"format": 1, "step": 0}],
+)
+def test_a_file_of_another_format_is_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "x.ckpt"
+    torch.save(content, path)
+    assert refusal(path) == f"{path}: is not a checkpoint of this project (format 1)."
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"type": "diffusion-training"}, "holds system 'distillation', but this config asks for 'diffusion-training'."),
+        (
+            {"scene": {"geometry": {"type": "voxel-grid"}}},
+            "holds scene.geometry 'density-field', but this config asks for 'voxel-grid'.",
+        ),
+        (
+            {"scene": {"geometry": {"encoding": {"type": "frequency"}}}},
+            "holds scene.geometry.encoding 'hash-grid', but this config asks for 'frequency'.",
+        ),
+    ],
+)
+def test_a_checkpoint_of_other_components_is_refused_and_the_first_one_named(asked: Any, message: str) -> None:
+    saved_tree = {
+        "type": "distillation",
+        "scene": {"geometry": {"type": "density-field", "encoding": {"type": "hash-grid"}}},
+    }
+    full = _filled(asked, saved_tree)
+    with pytest.raises(CheckpointError) as caught:
+        check_same_components(saved_tree, full, Path("a.ckpt"))
+    assert str(caught.value) == (
+        f"a.ckpt: {message} Resume with the config of the run, or start a new one."
+    )
+
+
+def test_schedules_numbers_and_new_terms_may_differ() -> None:
+    saved_tree = {"type": "a", "weight": {"type": "linear", "from": 0}, "losses": {"x": {"type": "sparsity"}}, "n": 1}
+    asked = {"type": "a", "weight": {"type": "cosine", "from": 0}, "losses": {"y": {"type": "binarization"}}, "n": 2}
+    check_same_components(saved_tree, asked, Path("a.ckpt"))
+    check_same_components(saved_tree, {**asked, "weight": 3.0}, Path("a.ckpt"))
+
+
+def _filled(asked: Any, base: Any) -> Any:
+    if not isinstance(asked, dict):
+        return asked
+    return {**base, **{key: _filled(value, base.get(key)) for key, value in asked.items()}}

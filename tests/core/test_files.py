@@ -1,0 +1,44 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.core.files import replacing, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_written_file_is_all_there_is(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "a.txt", "first")
+    write_text(tmp_path / "new" / "a.txt", "second")
+    assert names(tmp_path / "new") == ["a.txt"]
+    assert (tmp_path / "new" / "a.txt").read_text() == "second"
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_the_temporary_file_has_the_suffix_and_folder_of_its_target(tmp_path: Path) -> None:
+    with replacing(tmp_path / "mesh.glb") as temporary:
+        assert temporary.suffix == ".glb" and temporary.parent == tmp_path
+        assert temporary.name.startswith("."), "a listing of the folder would take it for a result"
+    assert (tmp_path / "mesh.glb").stat().st_mode & 0o777 == 0o644
