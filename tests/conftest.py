@@ -62,3 +62,9 @@ def small_settings() -> tuple[str, ...]:
 def launch_in(tmp_path: Path) -> Callable[[str], Launcher]:
     """Launchers whose runs lie in folders of their own."""
     return lambda name: Launcher(tmp_path / name)
+
+
+@pytest.fixture(scope="session")
+def launcher() -> type[Launcher]:
+    """For runs that several tests look at."""
+    return Launcher

@@ -6,6 +6,7 @@ import argparse
 import logging
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     console.print(f"Writing to {directory.root}", soft_wrap=True, markup=False, highlight=False)
     started = time.monotonic()
     system, shell = _prepare(config, directory, checkpoint, options)
-    write_text(directory.config, yaml_text(config))
+    directory.set_state("running", step=shell.steps_done)
+    write_text(directory.config, yaml_text(replace(config, resume=None)))
     try:
         was_stopped = fit(system, shell, directory, console, options)
     except BaseException:

@@ -29,12 +29,14 @@ class Slot:
         single: For `many`: a mapping with a `type` is one component under this name. Without it an entry that gives no
             `type` is of the type that its own key names.
         nullable: Whether `null` leaves it empty.
+        default: Name of the component that a mapping without a `type` configures.
     """
 
     registry: Registry[Any]
     many: bool = False
     single: str | None = None
     nullable: bool = False
+    default: str | None = None
 
 
 def slot(registry: Registry[Any], *, default: str | None = _NO_DEFAULT, nullable: bool = False) -> Any:
@@ -42,15 +44,16 @@ def slot(registry: Registry[Any], *, default: str | None = _NO_DEFAULT, nullable
 
     Args:
         registry: Where names are looked up.
-        default: Name of the component that is taken where the YAML names none; None leaves it empty.
+        default: Name of the component where the YAML names none, settings or not; None leaves the field empty.
         nullable: Whether the YAML may say `null` to leave it empty; implied by a default of None.
     """
-    metadata = {"slot": Slot(registry, nullable=nullable or default is None)}
-    if default is _NO_DEFAULT:
+    is_required = default is _NO_DEFAULT
+    name = None if is_required else default
+    metadata = {"slot": Slot(registry, nullable=nullable or default is None, default=name)}
+    if is_required:
         return dataclasses.field(metadata=metadata)
-    if default is None:
+    if name is None:
         return dataclasses.field(default=None, metadata=metadata)
-    name = default
     return dataclasses.field(default_factory=lambda: registry.find(name).Config(), metadata=metadata)
 
 

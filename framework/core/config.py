@@ -130,7 +130,9 @@ class _Parser:
             return self.value(item.type, value, path)
         if value is None and item.slot.nullable:
             return None
-        return self.many(item.slot, value, path) if item.slot.many else self.component(item.slot, value, path, None)
+        if item.slot.many:
+            return self.many(item.slot, value, path)
+        return self.component(item.slot, value, path, item.slot.default)
 
     def many(self, slot: Slot, value: Any, path: Path_) -> Any:
         if not isinstance(value, Mapping):
@@ -143,14 +145,15 @@ class _Parser:
             if item is not None
         }
 
-    def component(self, slot: Slot, value: Any, path: Path_, name: str | None) -> Any:
+    def component(self, slot: Slot, value: Any, path: Path_, default: str | None) -> Any:
+        """The component at `path`; without a `type` it is the one called `default`."""
         registry = slot.registry
         if isinstance(value, str):
             value = {"type": value}
         if not isinstance(value, Mapping):
             message = f"expected the name of a component of kind '{registry.kind}' or a mapping with its 'type'"
             return self.fail(path, f"{message}, got {value!r}.")
-        kind = value.get("type", name)
+        kind = value.get("type", default)
         if kind is None:
             return self.fail(path, f"'type' is missing. Known: {', '.join(registry.names())}.")
         if registry.path_type is not None and "/" in str(kind):

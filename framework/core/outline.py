@@ -213,7 +213,7 @@ def _slot_field(name: str, call: ast.Call, doc: str) -> FieldOutline:
         return FieldOutline(name, None, "{}", doc, Slot(registry, many=True, single=options.get("single")))
     default = repr(options["default"]) if "default" in options else None
     nullable = options.get("nullable", False) or options.get("default", "") is None
-    return FieldOutline(name, None, default, doc, Slot(registry, nullable=nullable))
+    return FieldOutline(name, None, default, doc, Slot(registry, nullable=nullable, default=options.get("default")))
 
 
 def _static_type(source: _Source, annotation: ast.expr) -> Any:

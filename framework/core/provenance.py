@@ -13,11 +13,14 @@ PACKAGES = ("torch", "diffusers", "transformers", "warp-lang", "pytorch-lightnin
 
 
 def commit() -> str:
-    """The commit of the project's checkout, with `+changes` where files differ from it; `unknown` outside one."""
+    """The commit of the project's checkout, `unknown` outside one; with `+changes` where files other than docs differ.
+
+    Benchmarks write their results into the docs, which changes no number.
+    """
     root = Path(__file__).resolve().parents[2]
     try:
         name = _git(root, "rev-parse", "--short=12", "HEAD")
-        is_changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        is_changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return name + ("+changes" if is_changed else "")

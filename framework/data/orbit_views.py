@@ -25,7 +25,7 @@ class OrbitViews(ViewStream):
         """Azimuth of the first view; 0 is the front."""
         elevation_deg: float = 15.0
         """Elevation of all views."""
-        distance: float = 2.65
+        distance: float = 2.7
         """Distance of the cameras from the origin, world units."""
         fov_y_deg: float = 45.0
         """Vertical field of view."""

@@ -14,7 +14,7 @@ from framework.core.registries import STREAMS
 from framework.core.schedule import Constant, Schedule
 from framework.core.step import StepInfo
 from framework.data.base import ViewStream
-from framework.structures.cameras import spherical_direction
+from framework.structures.cameras import framing_distance, spherical_direction
 from framework.structures.views import Lights, Views
 
 
@@ -30,8 +30,9 @@ class RandomViews(ViewStream):
         """Azimuths, 0 being the front; a batch covers the range in equal strata."""
         elevation_range_deg: tuple[float, float] = (-10.0, 45.0)
         """Elevations, 90 being straight above."""
-        distance_range: tuple[float, float] = (2.4, 2.9)
-        """Distances of the camera from the origin, world units."""
+        framing_range: tuple[float, float] = (1.0, 1.06)
+        """Radius of the sphere about the origin that just fits into the view, world units; sets the camera's distance. A
+        narrow range lets a prior that is not told the camera agree with itself on the object's size."""
         fov_y_range_deg: tuple[float, float] = (40.0, 50.0)
         """Vertical fields of view."""
         light_spread: float = 0.5
@@ -53,7 +54,7 @@ class RandomViews(ViewStream):
                 raise ValueError(f"light_spread must not be negative, got {self.light_spread:g}.")
             _check_range("azimuth_range_deg", self.azimuth_range_deg, -720.0, 720.0)
             _check_range("elevation_range_deg", self.elevation_range_deg, -90.0, 90.0)
-            _check_range("distance_range", self.distance_range, 1e-3, math.inf)
+            _check_range("framing_range", self.framing_range, 1e-3, math.inf)
             _check_range("fov_y_range_deg", self.fov_y_range_deg, 1.0, 170.0)
             _check_range("light_distance_range", self.light_distance_range, 1e-3, math.inf)
             _check_range("ambient_range", self.ambient_range, 0.0, 1.0)
@@ -71,6 +72,7 @@ class RandomViews(ViewStream):
         strata = (torch.arange(count, device=device) + draws[0]) / count
         azimuth = torch.deg2rad(_between(strata, config.azimuth_range_deg))
         elevation = torch.deg2rad(_between(draws[1], config.elevation_range_deg))
+        fov_y = torch.deg2rad(_between(draws[3], config.fov_y_range_deg))
         direction = spherical_direction(azimuth, elevation)
         scatter = torch.randn(count, 3, generator=generator, device=device) * config.light_spread
         toward_light = F.normalize(direction + scatter, dim=1)
@@ -78,8 +80,8 @@ class RandomViews(ViewStream):
         return Views.orbit(
             azimuth,
             elevation,
-            _between(draws[2], config.distance_range),
-            torch.deg2rad(_between(draws[3], config.fov_y_range_deg)),
+            framing_distance(fov_y, _between(draws[2], config.framing_range)),
+            fov_y,
             height=config.height,
             width=config.width,
             lights=lights,

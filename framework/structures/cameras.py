@@ -110,6 +110,11 @@ def spherical_direction(azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B
     )
 
 
+def framing_distance(fov_y: Float[Tensor, "B"], framing: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+    """How far from the origin a camera stands whose view just holds a sphere of radius `framing` about it."""
+    return framing / torch.sin(0.5 * fov_y)
+
+
 def look_at(positions: Float[Tensor, "B 3"], targets: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
     """Camera-to-world transforms at `positions` that look at `targets` with +z up.
 

@@ -140,9 +140,9 @@ class GentleStop(pl.Callback):
         self.console = console
         self.was_stopped = False
         self._requests = 0
+        self._previous: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
-        self._previous: Any = None
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._on_signal)
 

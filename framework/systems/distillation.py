@@ -68,7 +68,7 @@ class ValidationConfig:
     """Number of views, evenly around the object, the first from the front."""
     elevation_deg: float = 15.0
     """Elevation of the cameras."""
-    distance: float = 2.6
+    distance: float = 2.7
     """Distance of the cameras from the origin, world units."""
     fov_y_deg: float = 45.0
     """Vertical field of view."""

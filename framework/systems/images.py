@@ -32,7 +32,7 @@ def sheet(images: Float[Tensor, "N H W 3"], *, columns: int, gap: int = 2) -> Fl
     return cells.permute(0, 2, 1, 3, 4).reshape(rows * padded.shape[1], columns * padded.shape[2], 3)
 
 
-def side_by_side(rows: Sequence[Float[Tensor, "B H W C"]]) -> Float[Tensor, "H2 W2 3"]:
+def side_by_side(rows: Sequence[Float[Tensor, "B H W _"]]) -> Float[Tensor, "H2 W2 3"]:
     """One column for each of B views, one row for each kind of image; single channels are shown as gray."""
     cells = [row.expand(*row.shape[:3], 3) for row in rows]
     return sheet(torch.cat(cells), columns=len(cells[0]))

@@ -41,17 +41,14 @@ class Shell(pl.LightningModule):
         self.logs: dict[str, float] = {}
         self._tree = dump(run)
         self._optimizer_settings = system.optimizer()
-        self._saved_optimizer: dict[str, Any] | None = None
+        self._optimizer = self._optimizer_settings.build(system)
 
     def step_info(self, mode: Mode = "train") -> StepInfo:
         """The present moment."""
         return StepInfo(self.steps_done, self.run.trainer.max_steps, self.run.seed, self.global_rank, mode)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = self._optimizer_settings.build(self.system)
-        if self._saved_optimizer is not None:
-            self._restore_optimizer(optimizer, self._saved_optimizer)
-        return optimizer
+        return self._optimizer
 
     def train_dataloader(self) -> DataLoader[int]:
         return DataLoader(_Steps(self.run.trainer.max_steps - self.steps_done), batch_size=None)
@@ -112,14 +109,14 @@ class Shell(pl.LightningModule):
                     f"{shapes[1]} here. Resume with the config of the run, or start a new one."
                 )
 
-    def _restore_optimizer(self, optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-        names = [[group["name"] for group in groups] for groups in (saved["param_groups"], optimizer.param_groups)]
+    def _check_groups(self, saved: Mapping[str, Any]) -> None:
+        present = self._optimizer.param_groups
+        names = [[group["name"] for group in groups] for groups in (saved["param_groups"], present)]
         if names[0] != names[1]:
             raise CheckpointError(
                 f"The checkpoint's optimizer trains the groups {', '.join(names[0])}, this config {', '.join(names[1])}. "
                 "Resume with the config of the run, or start a new one."
             )
-        optimizer.load_state_dict(saved)
 
     def save(self) -> None:
         """Write a checkpoint of the present step and remove those too many.
@@ -128,9 +125,7 @@ class Shell(pl.LightningModule):
             TrainingDiverged: If a parameter is not finite; the checkpoints before it are kept.
         """
         self._check_parameters()
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
-        state = {"system": self.system.state_dict(), "optimizer": optimizer.optimizer.state_dict()}
+        state = {"system": self.system.state_dict(), "optimizer": self._optimizer.state_dict()}
         save_checkpoint(
             self.directory.checkpoint(self.steps_done), config=self._tree, step=self.steps_done, state=state
         )
@@ -141,11 +136,13 @@ class Shell(pl.LightningModule):
         """Go on from what `load_checkpoint` returned.
 
         Raises:
-            CheckpointError: If its tensors are not those of this system.
+            CheckpointError: If its tensors are not those of this system, or its optimizer trains other groups.
         """
-        self._check_tensors(checkpoint["state"]["system"])
-        self.system.load_state_dict(checkpoint["state"]["system"])
-        self._saved_optimizer = checkpoint["state"]["optimizer"]
+        state = checkpoint["state"]
+        self._check_tensors(state["system"])
+        self._check_groups(state["optimizer"])
+        self.system.load_state_dict(state["system"])
+        self._optimizer.load_state_dict(state["optimizer"])
         self.steps_done = int(checkpoint["step"])
 
 

@@ -21,7 +21,7 @@ NUM_REFERENCES = 64
 _SIZE, _BLOCK = 32, 4
 _SEED = 20259
 _LEVELS = 15  # four bits
-_PHASE = -0.37
+_PHASE = -0.32
 """Shifts the borders between levels away from the values that occur, so that rounding noise does not matter."""
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.structures.cameras import Cameras, spherical_direction
+from framework.structures.cameras import Cameras, framing_distance, spherical_direction
 from framework.structures.record import TensorRecord
 from framework.toybox.tracing import Lights
 
@@ -52,8 +52,9 @@ class ViewDistribution:
     """How often the elevation is one of the others."""
     fov_y_range_deg: tuple[float, float] = (40.0, 50.0)
     """Vertical field of view."""
-    distance_range: tuple[float, float] = (2.4, 2.9)
-    """From the origin, world units; independent of the field of view. Objects stay within 0.8 of the origin."""
+    framing_range: tuple[float, float] = (1.0, 1.06)
+    """Radius of the sphere about the origin that just fits into the view, which sets the distance: a wider field of view
+    comes closer, and objects, which stay within 0.8 of the origin, keep their size in the image."""
     light_distance_range: tuple[float, float] = (3.0, 5.0)
     """Of the point light from the origin, world units."""
     light_spread: float = 0.5
@@ -78,7 +79,8 @@ class ViewDistribution:
             is_high, draw.within(self.high_elevation_range_deg), draw.within(self.elevation_range_deg)
         )
         elevation = torch.deg2rad(elevation)
-        fov_y, distance = torch.deg2rad(draw.within(self.fov_y_range_deg)), draw.within(self.distance_range)
+        fov_y = torch.deg2rad(draw.within(self.fov_y_range_deg))
+        distance = framing_distance(fov_y, draw.within(self.framing_range))
         cameras = Cameras.orbit(azimuth, elevation, distance, fov_y, height=size, width=size)
         lights = self._lights(spherical_direction(azimuth, elevation), draw)
         return ToyViews(cameras, azimuth, elevation, distance, lights, self._backgrounds(draw))

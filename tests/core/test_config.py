@@ -84,9 +84,14 @@ def test_a_good_file_becomes_frozen_configs_with_their_defaults(good: Path) -> N
             "system.scene.geometry.type: no geometry is called 'voxel-gird'. Did you mean 'voxel-grid'? (good.yaml:6)",
         ),
         (
-            "type: voxel-grid, ",
+            "type: random-views, ",
             "",
-            "system.scene.geometry: 'type' is missing. Known: density-field, voxel-grid. (good.yaml:6)",
+            "system.streams.random.type: no stream is called 'random'. Did you mean 'random-views'? (good.yaml:8)",
+        ),
+        (
+            "  type: distillation\n",
+            "",
+            "system: 'type' is missing. Known: diffusion-training, distillation. (good.yaml:3)",
         ),
         (
             "{type: voxel-grid, resolution: 8}",
@@ -263,6 +268,12 @@ def test_a_prior_with_a_slash_is_a_folder_or_hub_id(good: Path) -> None:
     assert (type(run.prior).__qualname__, run.prior.model) == ("PretrainedPrior.Config", "runs/x")
     run, _ = load_config(good, ["prior=runs/x", "prior.dtype=float32"])
     assert (run.prior.model, run.prior.dtype) == ("runs/x", "float32")
+
+
+def test_settings_without_a_type_are_of_the_default_one(good: Path) -> None:
+    run, _ = load_config(good, ["system.renderer.near=0.5", "system.scene.material={}"])
+    assert type(run.system.renderer).__qualname__ == "Volume.Config" and run.system.renderer.near == 0.5
+    assert type(run.system.scene.material).__qualname__ == "Lambertian.Config"
 
 
 def test_null_takes_away_what_may_be_missing(good: Path) -> None:

@@ -37,7 +37,7 @@ def test_every_draw_keeps_to_its_range() -> None:
         batch_size=Constant(500.0),
         azimuth_range_deg=(-90.0, 45.0),
         elevation_range_deg=(10.0, 20.0),
-        distance_range=(2.0, 3.0),
+        framing_range=(0.9, 1.2),
         fov_y_range_deg=(30.0, 60.0),
         light_distance_range=(4.0, 5.0),
         ambient_range=(0.2, 0.4),
@@ -45,8 +45,8 @@ def test_every_draw_keeps_to_its_range() -> None:
     )
     assert is_within(views.azimuth, math.radians(-90.0), math.radians(45.0))
     assert is_within(views.elevation, math.radians(10.0), math.radians(20.0))
-    assert is_within(views.distance, 2.0, 3.0)
-    assert is_within(views.cameras.positions.norm(dim=1), 2.0, 3.0)
+    assert is_within(views.distance * torch.sin(0.5 * views.cameras.fov_y), 0.9, 1.2)
+    torch.testing.assert_close(views.cameras.positions.norm(dim=1), views.distance)
     assert is_within(views.cameras.fov_y, math.radians(30.0), math.radians(60.0))
     assert is_within(views.lights.positions.norm(dim=1), 4.0, 5.0)
     assert is_within(views.lights.ambient, 0.2, 0.4)
@@ -85,7 +85,7 @@ def test_a_light_without_spread_shines_from_the_camera() -> None:
     ("settings", "message"),
     [
         ({"batch_size": Ramp("linear", 0.0, 4.0)}, "batch_size must stay at 1 or more, got 0"),
-        ({"distance_range": (3.0, 2.0)}, "distance_range must ascend"),
+        ({"framing_range": (3.0, 2.0)}, "framing_range must ascend"),
         ({"elevation_range_deg": (-10.0, 95.0)}, r"elevation_range_deg .* in \[-90, 90\], got -10 to 95"),
         ({"ambient_only_probability": Constant(1.5)}, "ambient_only_probability"),
         ({"height": 0}, "height, width and every must be positive"),

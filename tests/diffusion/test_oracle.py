@@ -7,13 +7,15 @@ import torch
 
 from framework.core.errors import UserError
 from framework.diffusion.conditions import Conditions
-from framework.diffusion.oracle import OraclePrior
+from framework.diffusion.oracle import ANY_BACKGROUND, OraclePrior
+from framework.diffusion.oracle_scenes import OracleScenes, parse_known
 from framework.diffusion.sampling import sample
 from framework.structures.views import Views
 from framework.toybox.pack import ScenePack
 from framework.toybox.rendering import render
 from framework.toybox.scenes import build
 from framework.toybox.tracing import Lights
+from framework.toybox.views import ViewDistribution
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -72,11 +74,20 @@ def test_view_words_choose_among_the_renders(oracle):
     assert error[1] < error[0]
 
 
-def test_the_words_split_the_renders_without_rest(oracle):
-    oracle.encode_text(["a snowman"])
-    named = next(scene for spec, scene in oracle._scenes.items() if spec and spec.objects[0].family == "snowman")
+def test_the_words_split_the_renders_without_rest():
+    scenes = OracleScenes(
+        num_views=64,
+        image_size=4,
+        distribution=ViewDistribution(),
+        background=ANY_BACKGROUND,
+        nuisance_seed=None,
+        seed=0,
+        device=CPU,
+    )
+    named = scenes.named(parse_known("a snowman"))
     rows = sorted((rows.start, rows.stop) for rows in named.rows.values())
-    assert rows[0][0] == 0 and rows[-1][1] == 64
+    assert rows[0][0] == 0
+    assert rows[-1][1] == len(named.bank) == 64
     assert all(first[1] == second[0] for first, second in itertools.pairwise(rows))
 
 
@@ -126,6 +137,14 @@ def test_unknown_words_are_refused_by_name(oracle):
 def test_known_words_without_a_scene_are_refused(oracle):
     with pytest.raises(UserError, match="knows the words of 'red red', but has no such scene"):
         oracle.encode_text(["red red"])
+
+
+def test_too_few_renders_for_a_view_are_reported():
+    prior = OraclePrior(OraclePrior.Config(views=4, image_size=4), device=CPU)
+    views = [f"a red cube, {side} view" for side in ("front", "side", "back", "overhead")]
+    noisy, timestep = torch.zeros(4, 3, 4, 4), torch.tensor([500] * 4)
+    with pytest.raises(UserError, match=r"None of the oracle's 4 renders is a .* view. Set `views` to more"):
+        prior.predict(noisy, timestep, _conditions(prior, views))
 
 
 def test_equal_configs_render_equal_banks():

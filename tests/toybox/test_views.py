@@ -20,7 +20,7 @@ def test_angles_and_distances_fill_their_ranges() -> None:
         (views.azimuth, -math.pi, math.pi),
         (views.elevation, math.radians(-10), math.radians(85)),
         (views.cameras.fov_y, math.radians(40), math.radians(50)),
-        (views.distance, 2.4, 2.9),
+        (views.distance * torch.sin(0.5 * views.cameras.fov_y), 1.0, 1.06),
         (views.lights.ambient, 0.3, 1.0),
         (views.lights.positions.norm(dim=-1), 3.0, 5.0),
         (views.background, 0.0, 1.0),

@@ -32,7 +32,7 @@ class Effort:
     """
 
     starts: int = 64
-    generations: int = 24
+    generations: int = 32
     children: int = 16
     parents: int = 4
 

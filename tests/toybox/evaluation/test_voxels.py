@@ -30,7 +30,7 @@ def test_centres_of_cells_fill_the_cube_evenly() -> None:
 
 def test_a_sphere_fills_its_volume(scene: Callable[[str], Scene]) -> None:
     ball = scene("a sphere")
-    radius = ball.parts[0].parameters[4]
+    radius = ball.parts[0].parameters[0]
     volume = float(scene_cells(ball).sum()) * (2 / 64) ** 3
     assert volume == pytest.approx(4 / 3 * math.pi * radius**3, rel=0.01)
 

@@ -1,0 +1,187 @@
+"""The implementations of each operation side by side, at the sizes of a training step or of an export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import torch
+import trimesh
+from torch import Tensor
+
+from framework.bench.rows import BenchError, Measure
+from framework.bench.suite import SEED, Case, Outcome, Suite
+from framework.bench.timing import interleaved_medians
+from framework.ops import compositing, hash_encoding, mlp, ray_sampling
+from framework.ops.hash_encoding import HashGridLayout
+from framework.ops.mesh_raycasting import RayCaster
+from framework.ops.torch import hash_encoding as hash_encoding_torch
+from framework.structures.cameras import Cameras
+from framework.structures.rays import Rays, RaySamples
+
+BACKENDS = ("warp", "torch")
+_MOST_MS, _MOST_MS_WITH_POSITIONS = 130.0, 220.0
+_STEP_LENGTH = 3.0**0.5 / 48
+_MAX_SAMPLES = 96
+_WIDTHS = (32, 32, 32, 4)
+"""Features of the layers of a field's perceptron."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much work the operations get.
+
+    Attributes:
+        points: Positions that are encoded.
+        log2_table_size: Of the hash grid; small enough for a CPU's caches, as in the default config.
+        image_size: Side of the image whose rays are sampled.
+        subdivisions: Of the icosahedron that rays are cast at: 20 * 4^subdivisions faces.
+        cast_size: Side of the image of that.
+        repeats: Timed calls of each implementation.
+    """
+
+    points: int = 1 << 18
+    log2_table_size: int = 15
+    image_size: int = 64
+    subdivisions: int = 6
+    cast_size: int = 512
+    repeats: int = 7
+
+
+def suite(sizes: Sizes | None = None) -> Suite:
+    """All operations, at full size by default."""
+    s = sizes or Sizes()
+    cast_faces, small_faces = 20 * 4**s.subdivisions, 20 * 4 ** (s.subdivisions // 2)
+    to_table, with_positions, compiled = (
+        f"hash encoding, {s.points:,} points x 16 levels x 2, {suffix}"
+        for suffix in ("to the table", "with gradients to positions", "twin under torch.compile")
+    )
+    return Suite(
+        [
+            Case(to_table, lambda pictures: _hash_encoding(s, to_positions=False, at_most=_MOST_MS)),
+            Case(with_positions, lambda _: _hash_encoding(s, to_positions=True, at_most=_MOST_MS_WITH_POSITIONS)),
+            Case(compiled, lambda pictures: _compiled_hash_encoding(s)),
+            Case(f"perceptron, {s.points:,} points x {' x '.join(map(str, _WIDTHS))}", lambda pictures: _mlp(s)),
+            Case(f"ray sampling, {s.image_size} x {s.image_size} rays", lambda pictures: _ray_sampling(s)),
+            Case(f"compositing, {s.image_size} x {s.image_size} rays", lambda pictures: _compositing(s)),
+            Case(
+                f"ray casting, {cast_faces:,} faces, {s.cast_size} x {s.cast_size} rays",
+                lambda pictures: _ray_casting(s.subdivisions, s.cast_size, s.repeats, ("warp",)),
+            ),
+            Case(
+                f"ray casting, {small_faces:,} faces, {s.cast_size // 8} x {s.cast_size // 8} rays",
+                lambda pictures: _ray_casting(s.subdivisions // 2, s.cast_size // 8, s.repeats, BACKENDS),
+            ),
+        ]
+    )
+
+
+def _compared(functions: Mapping[str, Callable[[], object]], repeats: int, *, at_most: float | None = None) -> Outcome:
+    """Medians; the target is that of the first."""
+    times = interleaved_medians(functions, repeats=repeats)
+    first = next(iter(times))
+    return Outcome(
+        measures=tuple(
+            Measure(name=name, value=value, unit="ms", at_most=at_most if name == first else None)
+            for name, value in times.items()
+        )
+    )
+
+
+def _hash_encoding(sizes: Sizes, *, to_positions: bool, at_most: float) -> Outcome:
+    positions, table, layout = _encoding_inputs(sizes, to_positions=to_positions)
+    passes = {
+        name: _pass(partial(hash_encoding.hash_encoding, positions, table, layout, backend=name), positions, table)
+        for name in BACKENDS
+    }
+    outcome = _compared(passes, sizes.repeats, at_most=at_most)
+    return replace(outcome, note=f"Each level has up to 2^{sizes.log2_table_size} entries.")
+
+
+def _compiled_hash_encoding(sizes: Sizes) -> Outcome:
+    positions, table, layout = _encoding_inputs(sizes, to_positions=False)
+    compiled = torch.compile(hash_encoding_torch.hash_encoding, dynamic=False)
+    forward_and_backward = _pass(partial(compiled, positions, table, layout), table)
+    started = time.monotonic()
+    try:
+        forward_and_backward()
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        raise BenchError(f"torch.compile needs a C++ compiler: {str(error).splitlines()[0]}") from error
+    seconds = time.monotonic() - started
+    outcome = _compared({"torch, compiled": forward_and_backward}, sizes.repeats)
+    return replace(outcome, measures=(*outcome.measures, Measure(name="compilation", value=seconds, unit="s")))
+
+
+def _encoding_inputs(sizes: Sizes, *, to_positions: bool) -> tuple[Tensor, Tensor, HashGridLayout]:
+    layout = HashGridLayout(log2_table_size=sizes.log2_table_size)
+    generator = _generator()
+    table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator).requires_grad_()
+    return torch.rand(sizes.points, 3, generator=generator).requires_grad_(to_positions), table, layout
+
+
+def _mlp(sizes: Sizes) -> Outcome:
+    generator = _generator()
+    inputs = torch.rand(sizes.points, _WIDTHS[0], generator=generator).requires_grad_()
+    shapes = [(rows, columns) for columns, rows in pairwise(_WIDTHS)]
+    weights = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+    passes = {name: _pass(partial(mlp.mlp, inputs, weights, backend=name), inputs, *weights) for name in BACKENDS}
+    return _compared(passes, sizes.repeats)
+
+
+def _ray_sampling(sizes: Sizes) -> Outcome:
+    rays = _rays(sizes.image_size)
+    return _compared({name: partial(_samples, rays, name) for name in BACKENDS}, sizes.repeats)
+
+
+def _compositing(sizes: Sizes) -> Outcome:
+    samples = _samples(_rays(sizes.image_size), BACKENDS[0])
+    generator = _generator()
+    density = torch.rand(len(samples.starts), generator=generator).requires_grad_()
+    features = torch.rand(len(samples.starts), 3, generator=generator).requires_grad_()
+
+    def colors(backend: str) -> Tensor:
+        return compositing.composite(density, features, samples, backend=backend).features
+
+    return _compared({name: _pass(partial(colors, name), density, features) for name in BACKENDS}, sizes.repeats)
+
+
+def _ray_casting(subdivisions: int, size: int, repeats: int, backends: Iterable[str]) -> Outcome:
+    sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=0.8)
+    vertices, faces = torch.from_numpy(sphere.vertices).float(), torch.from_numpy(sphere.faces).long()
+    rays = _rays(size)
+    casters = {name: RayCaster(vertices, faces, backend=name) for name in backends}
+    return _compared({name: partial(caster.cast, rays) for name, caster in casters.items()}, repeats)
+
+
+def _pass(forward: Callable[[], Tensor], *leaves: Tensor) -> Callable[[], None]:
+    """One forward and one backward pass, as a function; gradients of the leaves are not summed over passes."""
+
+    def run() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        forward().sum().backward()
+
+    return run
+
+
+def _rays(size: int) -> Rays:
+    """The rays of one image of the cube."""
+    one = torch.ones(1)
+    return Cameras.orbit(0.5 * one, 0.3 * one, 2.6 * one, 0.785 * one, height=size, width=size).rays()
+
+
+def _samples(rays: Rays, backend: str) -> RaySamples:
+    """Samples where a ball is, in a grid of 48 cells a side."""
+    line = torch.linspace(-1, 1, 48)
+    x, y, z = torch.meshgrid(line, line, line, indexing="ij")
+    occupancy = x * x + y * y + z * z < 0.5
+    return ray_sampling.sample_occupied(
+        rays, occupancy, radius=1.0, step_length=_STEP_LENGTH, max_samples_per_ray=_MAX_SAMPLES, backend=backend
+    )
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(SEED)

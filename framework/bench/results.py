@@ -1,0 +1,188 @@
+"""Runs whose right answer is known: a sphere in closed form, and toybox scenes that a prompt names."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from framework.bench.processes import ROOT, Finished, failure, launch, run, run_folder
+from framework.bench.rows import Measure, Report, Row
+from framework.bench.suite import Case, Outcome, Suite, Summary
+from framework.cli import train
+from framework.core.config import load_config
+from framework.core.run_directory import RunDirectory, prompt_slug
+from framework.core.step import named_generator
+from framework.diffusion.analytic import AnalyticPrior
+from framework.diffusion.prior import load_prior
+from framework.export.loading import load_glb
+from framework.export.mesh_rendering import MeshRenderer
+from framework.export.turntable import turntable_views
+from framework.structures.mesh import Mesh
+from framework.structures.views import Views
+from framework.systems.distillation import Distillation
+from framework.systems.images import sheet, write_png
+from framework.toybox.captions import caption, parse_prompt
+from framework.toybox.evaluation.shape_score import shape_score
+from framework.toybox.evaluation.voxels import cell_centers, intersection_over_union, voxelize
+
+PROMPTS = ROOT / "configs" / "toybox" / "prompts" / "dev.txt"
+ANALYTIC_CONFIG = "configs/debug/analytic.yaml"
+_LEAST_PSNR, _LEAST_IOU, _MOST_SECONDS = 30.0, 0.85, 60.0
+_UNSEEN_CAMERAS = 8
+_LEAST_ORACLE_SCORE = 0.45
+_PICTURE_VIEWS, _PICTURE_SIZE = 4, 96
+_SCORE, _MARGIN = "shape score", "identity margin"
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A prior whose runs on the development prompts are scored.
+
+    Attributes:
+        name: First word of its rows.
+        launch: The command line, without the prompt.
+        at_least: Target for the median shape score.
+    """
+
+    name: str
+    launch: tuple[str, ...]
+    at_least: float | None = None
+
+
+PRIORS = (
+    Prior("oracle", ("--config", "configs/debug/oracle.yaml"), _LEAST_ORACLE_SCORE),
+    Prior("network", ("--config", "configs/dreamfusion.yaml", "prior=toybox", "system.guidance.guidance_scale=15")),
+)
+
+
+def suite() -> Suite:
+    """The analytic run, each prior on each development prompt, and the medians."""
+    prompts = PROMPTS.read_text(encoding="ascii").split("\n")[:-1]
+    cases = [Case("analytic", _analytic)]
+    cases += [_prompt_case(prior, prompt) for prior in PRIORS for prompt in prompts]
+    return Suite(cases, [Summary(f"{prior.name}, median", _median_of(prior, prompts)) for prior in PRIORS])
+
+
+def _analytic(pictures: Path) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        finished = launch("--config", ANALYTIC_CONFIG, f"output_root={folder}")
+        directory = RunDirectory.open(run_folder(Path(folder)))
+        return Outcome(measures=analytic_measures(directory, finished))
+
+
+def analytic_measures(directory: RunDirectory, finished: Finished) -> tuple[Measure, ...]:
+    """How close a finished run on the analytic prior comes to its sphere."""
+    config, _ = load_config(directory.config)
+    system, shell = train.build(config, directory, directory.latest_checkpoint(), argparse.Namespace(gpu=None))
+    assert isinstance(system, Distillation)
+    prior = load_prior(config.prior, system.device)
+    assert isinstance(prior, AnalyticPrior)
+    views = unseen_views(config.seed).to(system.device)
+    error = (system.render(views, shell.step_info("test"), set()).rgb - prior.truth(views)).square().mean()
+    mesh = voxelize(load_glb(directory.mesh / "model.glb"))
+    centers = cell_centers(len(mesh))
+    sphere = prior.inside(centers.reshape(-1, 3).to(system.device)).cpu().reshape(mesh.shape)
+    iou = intersection_over_union(mesh, sphere)
+    return (
+        Measure(name="PSNR on unseen cameras", value=-10 * math.log10(error.item()), unit="dB", at_least=_LEAST_PSNR),
+        Measure(name="IoU of the mesh", value=iou, at_least=_LEAST_IOU),
+        Measure(name="command to mesh", value=finished.seconds, unit="s", at_most=_MOST_SECONDS),
+    )
+
+
+def unseen_views(seed: int) -> Views:
+    """Views of the whole object that no training step drew."""
+    generator = named_generator(seed, "bench.unseen-views")
+    azimuth = 2 * math.pi * torch.rand(_UNSEEN_CAMERAS, generator=generator)
+    elevation = torch.deg2rad(torch.rand(_UNSEEN_CAMERAS, generator=generator) * 100.0 - 50.0)
+    one = torch.ones(_UNSEEN_CAMERAS)
+    return Views.orbit(azimuth, elevation, 2.6 * one, math.radians(45.0) * one, height=64, width=64)
+
+
+def _prompt_case(prior: Prior, prompt: str) -> Case:
+    def measure(pictures: Path) -> Outcome:
+        with tempfile.TemporaryDirectory() as folder:
+            mesh, seconds = _generate(prior, prompt, Path(folder))
+        if len(mesh.faces) == 0:
+            return scored(mesh, prompt, seconds, note="The run left nothing to export. ")
+        path = pictures / f"{prior.name}-{prompt_slug(prompt)}.png"
+        write_strip(mesh, path)
+        return scored(mesh, prompt, seconds, picture=f"{pictures.name}/{path.name}")
+
+    return Case(_row_name(prior, prompt), measure)
+
+
+def _row_name(prior: Prior, prompt: str) -> str:
+    return f"{prior.name}, {prompt}"
+
+
+def _generate(prior: Prior, prompt: str, folder: Path) -> tuple[Mesh, float]:
+    """The exported mesh of a run, and its seconds; no faces if the training ended with nothing to export."""
+    arguments = (*prior.launch, f"prompt={prompt}", f"output_root={folder}")
+    finished = run([sys.executable, "launch.py", *arguments])
+    directory = RunDirectory.open(run_folder(folder))
+    if finished.status != 0 and directory.state().get("state") != "finished":
+        raise failure(arguments, finished)
+    glb = directory.mesh / "model.glb"
+    nothing = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+    return load_glb(glb) if glb.is_file() else nothing, finished.seconds
+
+
+def scored(mesh: Mesh, prompt: str, seconds: float, *, note: str = "", picture: str | None = None) -> Outcome:
+    """How much a mesh is what its prompt names."""
+    spec = parse_prompt(prompt)
+    assert spec is not None, prompt
+    result = shape_score(mesh, spec)
+    assert result.best_wrong is not None
+    if result.score is None:
+        note += "An ellipsoid is the right answer, so there is no shape score. "
+    return Outcome(
+        measures=(
+            Measure(name=_SCORE, value=result.score),
+            Measure(name="IoU", value=result.iou),
+            Measure(name="IoU of an ellipsoid", value=result.ellipsoid_iou),
+            Measure(name=_MARGIN, value=result.margin),
+            Measure(name="command to mesh", value=seconds, unit="s"),
+        ),
+        note=f"{note}The best wrong name is '{caption(result.best_wrong)}'.",
+        picture=picture,
+    )
+
+
+def write_strip(mesh: Mesh, path: Path) -> None:
+    """Write a picture of a mesh from four sides, the front first."""
+    views = turntable_views(mesh, frames=_PICTURE_VIEWS, size=_PICTURE_SIZE)
+    write_png(path, sheet(MeshRenderer(mesh).render(views).rgb, columns=_PICTURE_VIEWS))
+
+
+def _median_of(prior: Prior, prompts: list[str]) -> Callable[[Report], Outcome | None]:
+    """Medians over the prompts that have been run."""
+
+    def summarize(report: Report) -> Outcome | None:
+        rows = [report.rows[name] for name in (_row_name(prior, prompt) for prompt in prompts) if name in report.rows]
+        scores, margins = _values(rows, _SCORE), _values(rows, _MARGIN)
+        if not scores:
+            return None
+        positive = sum(margin > 0.0 for margin in margins) / len(margins)
+        return Outcome(
+            measures=(
+                Measure(name=_SCORE, value=statistics.median(scores), at_least=prior.at_least),
+                Measure(name=_MARGIN, value=statistics.median(margins)),
+                Measure(name=f"{_MARGIN} positive", value=100.0 * positive, unit="%"),
+            ),
+            note=f"Over {len(rows)} of {len(prompts)} prompts, {len(scores)} of which have a shape score.",
+        )
+
+    return summarize
+
+
+def _values(rows: list[Row], name: str) -> list[float]:
+    return [m.value for row in rows for m in row.measures if m.name == name and m.value is not None]

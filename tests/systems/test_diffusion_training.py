@@ -1,0 +1,165 @@
+"""Training of the small prior: shapes, resuming, and the folder that it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from framework.core.checkpoint import load_checkpoint
+from framework.core.config import load_config
+from framework.core.errors import ConfigError
+from framework.core.registries import PRIORS, SYSTEMS
+from framework.core.run_directory import RunDirectory
+from framework.core.step import StepInfo
+from framework.diffusion.toybox import ToyboxPrior
+from framework.structures.losses import LossTerms
+from framework.systems.diffusion_training import DiffusionTraining, ModelConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "trainer.precision=32-true",
+    "trainer.max_steps=4",
+    "trainer.log_every=1",
+    "trainer.validate_every=0",
+    "system.model={channels: [8, 16], groups: 4, heads: 2, text_width: 16, text_layers: 1}",
+    "system.image_size=16",
+    "system.batch_size=2",
+    "system.num_timesteps=20",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_sheets() -> Iterator[None]:
+    """Sample sheets of two prompts, which is enough to see that they are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("framework.systems.diffusion_training.SHEET_PROMPTS", ("a red cube", "a snowman, side view"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, launcher: Any, short_sheets: None) -> RunDirectory:
+    """A run that was never interrupted."""
+    return trained(launcher(tmp_path_factory.mktemp("finished")))
+
+
+def trained(launch: Any, *settings: str) -> RunDirectory:
+    assert launch("configs/toybox/prior.yaml", *TINY, *settings) == 0
+    return launch.runs()[-1]
+
+
+def tensors(run: RunDirectory) -> dict[str, torch.Tensor]:
+    """All tensors of the last checkpoint, the optimizer's included."""
+    state = load_checkpoint(run.checkpoint(4))["state"]
+    moments = {
+        f"optimizer.{index}.{name}": torch.as_tensor(value)
+        for index, values in state["optimizer"]["state"].items()
+        for name, value in values.items()
+    }
+    return {**state["system"], **moments}
+
+
+def test_the_exported_folder_opens_as_a_prior_with_the_averaged_weights(finished: RunDirectory) -> None:
+    folder = finished.root / "prior"
+    config = PRIORS.find("toybox").Config(folder=str(folder), dtype="float32")
+    prior = PRIORS.build(config, device=torch.device("cpu"))
+    assert isinstance(prior, ToyboxPrior)
+    assert prior.sample_shape == (3, 16, 16) and prior.parameterization == "velocity" and prior.takes_camera
+
+    state = load_checkpoint(finished.checkpoint(4))["state"]["system"]
+    saved = prior.model.unet.state_dict()
+    for name, value in saved.items():
+        torch.testing.assert_close(value, state[f"average.unet.{name}"].half().float(), rtol=0, atol=0)
+    assert any(not torch.equal(state[f"average.unet.{name}"], state[f"unet.{name}"]) for name in saved)
+
+    prediction = prior.predict(torch.zeros(2, 3, 16, 16), torch.tensor([3, 19]), prior.null_conditions(2))
+    assert prediction.sample.shape == (1, 2, 3, 16, 16) and bool(prediction.sample.isfinite().all())
+
+
+def test_the_card_names_recipe_seed_and_vocabulary(finished: RunDirectory) -> None:
+    card = json.loads((finished.root / "prior" / "card.json").read_text())
+    assert card["seed"] == 0 and card["steps"] == 4
+    assert card["recipe"]["system"]["batch_size"] == 2
+    assert {"red", "snowman", "front", "view"} <= set(card["vocabulary"])
+    assert {"commit", "machine", "versions"} == card["made_by"].keys()
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
+    finished: RunDirectory, launch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = DiffusionTraining.training_step
+
+    def dying(self: DiffusionTraining, step: StepInfo) -> LossTerms:
+        if step.step == 3:
+            raise KeyboardInterrupt
+        return whole(self, step)
+
+    monkeypatch.setattr(DiffusionTraining, "training_step", dying)
+    with pytest.raises(SystemExit):
+        launch("configs/toybox/prior.yaml", *TINY, "trainer.checkpoint_every=2")
+    monkeypatch.setattr(DiffusionTraining, "training_step", whole)
+    resumed = trained(launch, "resume=last")
+
+    one, other = tensors(finished), tensors(resumed)
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_building_the_model_leaves_the_global_generator_as_it_was() -> None:
+    run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", TINY)
+    states = []
+    for seed in (7, 8):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        states.append(SYSTEMS.build(run.system, run=run, device=torch.device("cpu")).state_dict())
+        assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_training_can_start_from_other_weights(
+    finished: RunDirectory, launch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = finished.root / "prior"
+    second = trained(launch, f"system.start_from={first}", "seed=1", "system.optimizer.parameters.unet.learning_rate=0")
+    content = load_checkpoint(second.checkpoint(4))["state"]["system"]
+    config = PRIORS.find("toybox").Config(folder=str(first), dtype="float32")
+    prior = PRIORS.build(config, device=torch.device("cpu"))
+    assert isinstance(prior, ToyboxPrior)
+    weight = prior.model.unet.state_dict()["conv_in.weight"]
+    # Weight decay alone would move it, and is scaled by the learning rate as well.
+    assert torch.equal(content["unet.conv_in.weight"], weight)
+
+    assert launch("configs/toybox/prior.yaml", *TINY, f"system.start_from={first}", "system.model.channels=[8, 8]") == 2
+    assert "start_from: the weights in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": ()}, "channels must not be empty"),
+        ({"channels": (64, 90)}, r"channels \[64, 90\] must be multiples of groups"),
+        ({"text_width": 50}, "text_width must be a positive multiple of heads, got 50"),
+        ({"pixel_unshuffle": 0}, "every number of the model must be positive"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused_before_it_is(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(**settings)
+
+
+def test_values_out_of_range_are_refused_with_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    optimizer = "optimizer: {type: adam, parameters: {}}"
+    path.write_text(f"name: a\nsystem:\n  type: diffusion-training\n  image_size: 15\n  {optimizer}\n")
+    for setting, message in (
+        ("system.caption_dropout=2", "system: caption_dropout must lie in [0, 1], got 2. (command line)"),
+        ("system.batch_size=0", "system: batch_size must be at least 1 and num_timesteps at least 2, got 0 and 1000."),
+        ("seed=0", "system: image_size 15 cannot be halved as often as the model's channels need."),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config(path, [setting])
+        assert str(caught.value).startswith(message)
