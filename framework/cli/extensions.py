@@ -12,8 +12,6 @@ from framework.core.errors import ConfigError, Problem, UserError, did_you_mean
 from framework.core.yaml_tree import Tree
 
 _DISABLED = "_disabled"
-
-
 _log = logging.getLogger(__name__)
 
 

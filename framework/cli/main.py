@@ -116,7 +116,10 @@ def _with_config(options: argparse.Namespace) -> int:
         return print_config(run, tree)
     from framework.cli import train
 
-    return train.run(run, options)
+    try:
+        return train.run(run, options)
+    except ConfigError as error:
+        raise error.located(tree.origin) from error
 
 
 def _show_log(*, verbose: bool) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,13 @@ class ConfigError(UserError):
     def __init__(self, problems: Iterable[Problem] | str) -> None:
         self.problems = [Problem("", problems)] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def located(self, origin: Callable[[tuple[str, ...]], str | None]) -> ConfigError:
+        """The same error; problems that know no place have that of their path."""
+        return ConfigError(
+            replace(problem, location=problem.location or origin(tuple(problem.path.split("."))))
+            for problem in self.problems
+        )
 
 
 class Interrupted(BaseException):

@@ -68,7 +68,8 @@ class TensorRecord:
         items = list(records)
         if not items:
             raise ValueError(f"{cls.__name__}.concatenate needs at least one record.")
-        first, changes = items[0], {}
+        first = items[0]
+        changes: dict[str, Any] = {}
         for field in dataclasses.fields(first):  # type: ignore[arg-type]
             values = [getattr(item, field.name) for item in items]
             if isinstance(values[0], Tensor):

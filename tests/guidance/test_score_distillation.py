@@ -68,13 +68,24 @@ def test_descending_it_in_two_dimensions_arrives_at_the_truth(prior, frame, view
 
 
 def test_equal_steps_give_equal_gradients_and_others_differ(prior, frame, views):
-    guidance = _guidance(prior)
+    guidance = _guidance(prior, timesteps=_at(0.5))  # So that only the noise can differ.
     first = _gradient(guidance, frame, IMAGE, views)
     torch.rand(5)  # Draws elsewhere change nothing.
     assert torch.equal(_gradient(guidance, frame, IMAGE, views), first)
     assert not torch.equal(_gradient(guidance, frame, IMAGE, views, StepInfo(8, 100)), first)
     assert not torch.equal(_gradient(guidance, frame, IMAGE, views, StepInfo(7, 100, rank=1)), first)
-    assert not torch.equal(_gradient(_guidance(prior, name="other"), frame, IMAGE, views), first)
+    other = _guidance(prior, name="other", timesteps=_at(0.5))
+    assert not torch.equal(_gradient(other, frame, IMAGE, views), first)
+
+
+def test_timesteps_are_functions_of_step_and_name(prior):
+    drawn = {
+        (name, number): tuple(_guidance(prior, name=name).draw_timestep(8, StepInfo(number, 100)).tolist())
+        for name in ("main", "other")
+        for number in (7, 8)
+    }
+    assert len(set(drawn.values())) == 4
+    assert tuple(_guidance(prior).draw_timestep(8, StepInfo(7, 100)).tolist()) == drawn["main", 7]
 
 
 def test_it_leaves_the_global_generator_alone(prior, frame, views):

@@ -78,6 +78,14 @@ def test_pickled_weights_are_refused_and_never_opened(folder):
         _load(folder)
 
 
+def test_pickled_weights_are_not_opened_beside_other_safetensors(folder):
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.rename(weights.with_name("other.safetensors"))
+    with pytest.raises(UserError, match="its unet could not be loaded"):
+        _load(folder)
+
+
 def test_weights_that_are_cut_short_are_reported(folder):
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
