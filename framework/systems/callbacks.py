@@ -160,6 +160,7 @@ class GentleStop(pl.Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
+        self.was_stopped = self._requests > 0  # Also after the last step, while its results are being saved.
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, shell: pl.LightningModule, exception: BaseException) -> None:

@@ -59,7 +59,8 @@ def render(pack: ScenePack, *, cameras: Cameras, lights: Lights, background: Flo
         depth=torch.empty(*shape, 1, device=device),
         normals=torch.empty(*shape, 3, device=device),
     )
-    light = [_array(lights.positions, wp.vec3), _array(lights.ambient, wp.float32), _array(background, wp.vec3)]
+    positions = lights.positions.contiguous()  # often a column of the cameras' transforms
+    light = [_array(positions, wp.vec3), _array(lights.ambient, wp.float32), _array(background, wp.vec3)]
     outputs = [
         _array(images.rgb, wp.vec3),
         _array(images.opacity[..., 0], wp.float32),

@@ -8,10 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from framework.cli.main import main
-
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -55,9 +51,10 @@ def test_an_output_folder_that_cannot_be_written_is_one_message(
 
 
 @pytest.mark.parametrize("number", [-1, 1000])
-def test_a_device_that_does_not_exist_is_one_message(number: int, capsys: pytest.CaptureFixture[str]) -> None:
-    config = str(ROOT / "configs" / "debug" / "analytic.yaml")
-    assert main(["--config", config, f"--gpu={number}", "output_root=/nowhere-to-be-written"]) == 2
+def test_a_device_that_does_not_exist_is_one_message(
+    launch: Any, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch("configs/debug/analytic.yaml", f"--gpu={number}") == 2
     errors = capsys.readouterr().err
     assert f"error: --gpu {number}: this machine has {torch.cuda.device_count()} CUDA devices." in errors
 

@@ -1,0 +1,38 @@
+"""The benchmark of the operations, at sizes that take no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.bench.operations import BACKENDS, Sizes, suite
+
+TINY = Sizes(points=64, log2_table_size=6, image_size=4, subdivisions=2, cast_size=16, repeats=1)
+CASES = {case.name: case for case in suite(TINY).cases}
+COMPILED = "hash encoding, 64 points x 16 levels x 2, twin under torch.compile"
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != COMPILED])
+def test_every_operation_is_timed_in_each_implementation(name: str) -> None:
+    measures = CASES[name].measure(Path()).measures
+    expected = BACKENDS[:1] if "320 faces" in name else BACKENDS
+    assert tuple(measure.name for measure in measures) == expected
+    assert all(measure.unit == "ms" and measure.value is not None and measure.value > 0 for measure in measures)
+
+
+def test_the_compiled_twin_has_a_row_of_its_own_because_compiling_takes_long() -> None:
+    assert COMPILED in CASES
+
+
+def test_the_default_sizes_are_those_of_the_targets() -> None:
+    cases = suite().cases
+    names = [case.name for case in cases]
+    assert names[0] == "hash encoding, 262,144 points x 16 levels x 2, to the table"
+    assert "ray casting, 81,920 faces, 512 x 512 rays" in names
+
+
+def test_targets_are_those_of_the_fastest_implementation() -> None:
+    for name, limit in zip(list(CASES)[:2], (130.0, 220.0), strict=True):
+        warp, torch = CASES[name].measure(Path()).measures
+        assert (warp.at_most, torch.at_most) == (limit, None)

@@ -1,0 +1,91 @@
+"""Ctrl-C: the first finishes the step, saves and draws; the second quits."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.core.checkpoint import load_checkpoint
+from framework.core.run_directory import RunDirectory
+from framework.core.step import StepInfo
+from framework.structures.losses import LossTerms
+from framework.systems.distillation import Distillation
+
+ROOT = Path(__file__).resolve().parents[2]
+whole_step = Distillation.training_step
+
+
+def press(monkeypatch: pytest.MonkeyPatch, *, when: int, times: int) -> None:
+    """Have the user press Ctrl-C during training step `when`."""
+
+    def training_step(self: Distillation, step: StepInfo) -> LossTerms:
+        for _ in range(times if step.step == when else 0):
+            signal.raise_signal(signal.SIGINT)
+        return whole_step(self, step)
+
+    monkeypatch.setattr(Distillation, "training_step", training_step)
+
+
+def has_logged(run: RunDirectory) -> bool:
+    """Whether the run has finished a step."""
+    path = run.root / "metrics.csv"
+    return path.is_file() and len(path.read_text().splitlines()) > 1
+
+
+def test_ctrl_c_finishes_the_step_saves_draws_and_can_be_resumed(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    press(monkeypatch, when=3, times=1)
+    assert launch.small() == 130
+    (run,) = launch.runs()
+    assert run.state()["state"] == "interrupted" and run.state()["step"] == 4
+    assert load_checkpoint(run.latest_checkpoint())["step"] == 4
+    assert [path.name for path in run.images.iterdir()] == ["views-000004.png"]
+    output = capsys.readouterr().out
+    assert "Stopping after this step; press Ctrl-C again to quit at once." in output
+    assert f"Stopped and saved. Go on with: resume={run.root}\n" in output
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    assert launch.small("resume=last") == 0
+    assert launch.runs() == [run] and run.state()["state"] == "finished"
+
+
+def test_a_second_ctrl_c_quits_at_once(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    press(monkeypatch, when=3, times=2)
+    assert launch.small("trainer.checkpoint_every=2") == 130
+    (run,) = launch.runs()
+    assert run.state()["state"] == "failed"
+    assert [path.stem for path in run.checkpoints()] == ["step-000002"]
+    assert capsys.readouterr().err == "Interrupted.\n"
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_process_that_is_interrupted_exits_with_status_130_and_a_checkpoint(
+    launch: Any, small_settings: tuple[str, ...]
+) -> None:
+    settings = [*small_settings, "trainer.max_steps=100000", f"output_root={launch.output_root}"]
+    command = [sys.executable, str(ROOT / "launch.py"), "--config", str(ROOT / "configs/dreamfusion.yaml"), *settings]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(has_logged(run) for run in launch.runs()):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, output
+    (run,) = launch.runs()
+    assert run.state()["state"] == "interrupted"
+    assert load_checkpoint(run.latest_checkpoint())["step"] == run.state()["step"] > 0

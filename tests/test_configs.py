@@ -1,0 +1,67 @@
+"""Every file in configs/ parses and fits together; those in configs/debug/ run from end to end."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.core.config import load_config
+from framework.core.registries import SYSTEMS
+from framework.export.turntable import write_turntable
+from framework.toybox.captions import VOCABULARY
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ROOT / "configs" / "parts"
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if not path.is_relative_to(PARTS))
+DEBUG = sorted((ROOT / "configs" / "debug").glob("*.yaml"))
+
+# Sizes only: what a config is made of stays as it is.
+SMALL = (
+    "trainer.max_steps=20",
+    "system.streams.random={height: 16, width: 16}",
+    "system.scene.occupancy={resolution: 8}",
+    "system.renderer.samples_per_ray=24",
+    "system.validation={size: 16, views: 2}",
+    "export={resolution: 24, max_faces: 200, texture_size: 64, padding: 2}",
+)
+SMALL_PRIORS = {"analytic": "prior.image_size=16", "oracle": "prior.views=16"}
+
+
+def identify(path: Path) -> str:
+    return str(path.relative_to(ROOT / "configs"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=identify)
+def test_a_config_parses_and_its_parts_fit(path: Path) -> None:
+    run, tree = load_config(path)
+    assert SYSTEMS.find(SYSTEMS.name_of(run.system)).check(run.system) == []
+    assert run.description.endswith(".")
+    assert {"name", "prompt"} <= tree.data.keys()
+
+
+def test_names_of_runs_do_not_collide() -> None:
+    names = [load_config(path)[0].name for path in CONFIGS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", DEBUG, ids=identify)
+def test_a_debug_config_trains_and_exports(path: Path, launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = functools.partial(write_turntable, frames=2, size=32, is_quiet=True)
+    monkeypatch.setattr("framework.systems.distillation.write_turntable", short)
+    prior = load_config(path)[1].data["prior"]
+    kind = prior if isinstance(prior, str) else prior["type"]
+    assert launch(path, *SMALL, SMALL_PRIORS[kind]) == 0
+    (run,) = launch.runs()
+    assert run.state()["state"] == "finished" and run.checkpoint(20).is_file()
+    assert (run.mesh / "model.glb").is_file() and run.turntable.is_file()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "toybox" / "prompts").glob("*.txt")), ids=lambda p: p.stem)
+def test_prompt_files_use_words_that_the_toybox_knows(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    prompts = [line for line in lines if line and not line.startswith("#")]
+    assert prompts and len(set(prompts)) == len(prompts)
+    assert {word for prompt in prompts for word in prompt.replace(",", "").split()} <= set(VOCABULARY)
