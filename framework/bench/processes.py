@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,8 @@ def run(command: Sequence[str], *, timeout_seconds: float = 3600.0) -> Finished:
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
         process = subprocess.Popen(list(command), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        alarm = threading.Timer(timeout_seconds, process.kill)
+        # Not `Popen.kill`, which may collect the process before `wait4` does.
+        alarm = threading.Timer(timeout_seconds, os.kill, (process.pid, signal.SIGKILL))
         alarm.start()
         try:
             # `wait4` instead of `Popen.wait`: it alone tells the memory of this one process.

@@ -67,9 +67,7 @@ def check(config: RunConfig) -> None:
         raise ConfigError(problems)
 
 
-def fit(
-    system: System, shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace
-) -> bool:
+def fit(system: System, shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
     """Train to the end and export; returns whether the user stopped it before."""
     if train(shell, directory, console, options):
         directory.set_state("interrupted", step=shell.steps_done)

@@ -35,7 +35,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings(action="ignore"):  # Torch remarks on files that it is about to refuse.
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise _damaged(path, "it holds something else than tensors and plain values, which is never unpickled") from None
+        raise _damaged(
+            path, "it holds something else than tensors and plain values, which is never unpickled"
+        ) from None
     except Exception as error:  # The reader stumbles over a cut or garbled file in a dozen ways.
         reason = (str(error).splitlines() or [""])[0].partition(". ")[0] or type(error).__name__
         raise _damaged(path, reason) from None

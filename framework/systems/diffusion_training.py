@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -164,8 +164,9 @@ class DiffusionTraining(System):
     def after_step(self, step: StepInfo) -> None:
         # A short memory at first, or the random start would be remembered for thousands of steps.
         decay = min(self.config.ema_decay, (1 + step.step) / (10 + step.step))
-        present = [*self.unet.parameters(), *self.text_encoder.parameters()]
-        torch._foreach_lerp_(list(self.average.parameters()), present, 1.0 - decay)
+        present: list[Tensor] = [*self.unet.parameters(), *self.text_encoder.parameters()]
+        kept: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(kept, present, 1.0 - decay)
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """A sheet of samples of the averaged weights, one for each of `SHEET_PROMPTS`."""
@@ -288,7 +289,7 @@ def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
 
     shape = config.model
     channels, below = 3 * shape.pixel_unshuffle**2, len(shape.channels) - 1
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         sample_size=config.image_size // shape.pixel_unshuffle,
         in_channels=channels,
         out_channels=channels,
@@ -304,7 +305,7 @@ def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
     )
     # The fused attention's backward pass takes a quarter of a training step on a CPU; plain products do not.
     unet.set_attn_processor(AttnProcessor())
-    return unet
+    return cast(nn.Module, unet)
 
 
 def _build_text_encoder(shape: ModelConfig, tokenizer: Any) -> nn.Module:

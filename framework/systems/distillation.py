@@ -194,7 +194,7 @@ class Distillation(System):
             terms.add(path, term(frame), weight=term.config.weight(step))
 
     def _terms_of(self, stream: str) -> list[tuple[str, Any]]:
-        named = [(f"guidance.{name}", term) for name, term in self.guidance.items()]
+        named: list[tuple[str, Any]] = [(f"guidance.{name}", term) for name, term in self.guidance.items()]
         named += [(f"losses.{name}", term) for name, term in self.losses.items()]
         return [(path, term) for path, term in named if term.config.stream == stream]
 

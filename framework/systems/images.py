@@ -11,15 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.core.files import replacing
+from framework.export.png import encode_png
 
 
 def write_png(path: Path, image: Float[Tensor, "H W 3"]) -> None:
     """Write an image in [0, 1] as an 8-bit PNG."""
-    import imageio.v3 as imageio
-
-    pixels = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     with replacing(path) as temporary:
-        imageio.imwrite(temporary, pixels, extension=".png")
+        temporary.write_bytes(encode_png(image.float()))
 
 
 def sheet(images: Float[Tensor, "N H W 3"], *, columns: int, gap: int = 2) -> Float[Tensor, "H2 W2 3"]:

@@ -104,7 +104,8 @@ def _raise_unmatched(unused: set[str], known: set[str], uncovered: list[str]) ->
     ]
     problems += [
         Problem(
-            where, f"'{name}' would not be trained: no path covers it. Add one, such as '{name.rpartition('.')[0] or name}'."
+            where,
+            f"'{name}' would not be trained: no path covers it. Add one, such as '{name.rpartition('.')[0] or name}'.",
         )
         for name in uncovered
     ]

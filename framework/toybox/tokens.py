@@ -32,7 +32,8 @@ def build_tokenizer(words: tuple[str, ...] = VOCABULARY) -> Any:
             tokens.append(prefix)
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
-    return CLIPTokenizer(vocab=vocabulary, merges=list(dict.fromkeys(merges)), model_max_length=MAX_LENGTH)
+    distinct = list({merge: None for merge in merges})
+    return CLIPTokenizer(vocab=vocabulary, merges=distinct, model_max_length=MAX_LENGTH)
 
 
 def _merge_order(words: Sequence[str]) -> list[str]:

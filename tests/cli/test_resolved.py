@@ -67,7 +67,7 @@ def test_every_value_is_tagged_with_its_origin(config: Path, capsys: pytest.Capt
 def test_what_is_printed_is_a_config_that_parses_into_the_same_run(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    setting = "prompt=a duck: \"yellow\" # really"
+    setting = 'prompt=a duck: "yellow" # really'
     again = config.parent / "again.yaml"
     again.write_text(printed(config, capsys, setting))
     assert load_config(again)[0] == load_config(config, [setting])[0]

@@ -101,7 +101,9 @@ def test_list_prints_every_name_with_its_purpose(capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     for kind, name in NAMES:
         assert kind in lines
-        assert any(line.split()[0] == name and docstring(ALL[kind].target(name)).splitlines()[0] in line for line in lines)
+        assert any(
+            line.split()[0] == name and docstring(ALL[kind].target(name)).splitlines()[0] in line for line in lines
+        )
 
 
 def example(cls: Any) -> Any:
@@ -128,7 +130,7 @@ def test_a_config_is_whole_from_its_defaults(kind: str, name: str) -> None:
     registry = ALL[kind]
     config = example(registry.find(name).Config)
     assert registry.name_of(config) == name
-    assert registry.find(name).Config == type(config)
+    assert isinstance(config, registry.find(name).Config)
     assert dump(config).keys() == {field.name for field in dataclasses.fields(config)}
 
 

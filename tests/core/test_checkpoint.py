@@ -108,9 +108,7 @@ def test_a_checkpoint_of_other_components_is_refused_and_the_first_one_named(ask
     full = _filled(asked, saved_tree)
     with pytest.raises(CheckpointError) as caught:
         check_same_components(saved_tree, full, Path("a.ckpt"))
-    assert str(caught.value) == (
-        f"a.ckpt: {message} Resume with the config of the run, or start a new one."
-    )
+    assert str(caught.value) == (f"a.ckpt: {message} Resume with the config of the run, or start a new one.")
 
 
 def test_schedules_numbers_and_new_terms_may_differ() -> None:

@@ -174,7 +174,11 @@ def test_a_good_file_becomes_frozen_configs_with_their_defaults(good: Path) -> N
             "system.optimizer: is missing; Distillation.Config needs it. "
             "Which parameters are trained, and how fast. (good.yaml:3)",
         ),
-        ("name: tiny", "name: ???", "name: is missing; RunConfig needs it. Name of the run's folder below `output_root`. (good.yaml:1)"),
+        (
+            "name: tiny",
+            "name: ???",
+            "name: is missing; RunConfig needs it. Name of the run's folder below `output_root`. (good.yaml:1)",
+        ),
         ("name: tiny", "name: ..", "name: expected a folder name, got '..'. (good.yaml:1)"),
         (
             "name: tiny",

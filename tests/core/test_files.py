@@ -20,11 +20,16 @@ def test_a_written_file_is_all_there_is(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "a.txt").read_text() == "second"
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(RuntimeError), replacing(tmp_path / "a.txt") as temporary:
+def fail_halfway(path: Path) -> None:
+    with replacing(path) as temporary:
         temporary.write_text("half of the n")
         raise RuntimeError
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError):
+        fail_halfway(tmp_path / "a.txt")
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
 

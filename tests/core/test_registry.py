@@ -66,7 +66,9 @@ def test_an_unknown_name_is_answered_with_the_closest(shapes: Registry[Shape]) -
 
 def test_a_builtin_whose_module_does_not_register_it_is_told_apart_from_an_unknown_name() -> None:
     registry: Registry[Shape] = Registry("shape", base=f"{__name__}:Shape", builtins={"json": "json:Decoder"})
-    with pytest.raises(RegistrationError, match="json:Decoder is listed as shape/json, but its module does not register"):
+    with pytest.raises(
+        RegistrationError, match="json:Decoder is listed as shape/json, but its module does not register"
+    ):
         registry.find("json")
 
 
@@ -132,9 +134,7 @@ class Undocumented(Shape):
         (Undocumented, "has no docstring; its first line is shown by --list."),
     ],
 )
-def test_a_class_that_cannot_be_configured_is_refused_at_once(
-    shapes: Registry[Shape], cls: type, message: str
-) -> None:
+def test_a_class_that_cannot_be_configured_is_refused_at_once(shapes: Registry[Shape], cls: type, message: str) -> None:
     with pytest.raises(RegistrationError) as caught:
         shapes.register("new")(cls)
     assert f"shape/new ({__name__}:{cls.__name__}): {message}" in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_class_that_cannot_be_configured_is_refused_at_once(
 
 
 def test_a_registry_serves_its_own_kind_only() -> None:
-    with pytest.raises(RegistrationError, match="must derive from framework.losses.base:Loss"):
+    with pytest.raises(RegistrationError, match=r"must derive from framework.losses.base:Loss"):
         LOSSES.register("sphere")(Sphere)
 
 

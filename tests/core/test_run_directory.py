@@ -127,7 +127,9 @@ def test_what_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
     run = run_of(tmp_path, "20260101-120000", "running", steps=())
     with pytest.raises(CheckpointError, match="checkpoints: holds no checkpoint yet"):
         resumed(run, tmp_path)
-    with pytest.raises(UserError, match=r"there is no such run folder. Did you mean 'a-red-mushroom@20260101-120000'\?"):
+    with pytest.raises(
+        UserError, match=r"there is no such run folder. Did you mean 'a-red-mushroom@20260101-120000'\?"
+    ):
         resumed(run.parent / "a-red-mushrom@20260101-120000", tmp_path)
-    with pytest.raises(UserError, match="tiny: holds no config.yaml, so it is not a run folder"):
+    with pytest.raises(UserError, match=r"tiny: holds no config.yaml, so it is not a run folder"):
         resumed(run.parent, tmp_path)

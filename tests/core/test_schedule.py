@@ -94,7 +94,10 @@ def test_bounds_enclose_every_value() -> None:
         ({"type": "liniar"}, "type: no schedule is called 'liniar'. Did you mean 'linear'?"),
         ({"type": "linear", "from": 1}, "to: expected a number, got None."),
         ({"type": "linear", "from": 1, "too": 2}, "unknown key 'too' for schedule 'linear'. Did you mean 'to'?"),
-        ({"type": "exponential", "from": 0, "to": 1}, "an exponential schedule needs positive ends, got from 0.0 to 1.0."),
+        (
+            {"type": "exponential", "from": 0, "to": 1},
+            "an exponential schedule needs positive ends, got from 0.0 to 1.0.",
+        ),
         (
             {"type": "linear", "from": 0, "to": 1, "between": [0, 5], "during": [0, 1]},
             "give either 'between' (steps) or 'during' (share of the run), not both.",

@@ -80,7 +80,10 @@ def test_a_checkpoint_holds_the_config_and_counts_training_steps(launch: Any) ->
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("system.scene.geometry=voxel-grid", "holds scene.geometry 'density-field', but this config asks for 'voxel-grid'"),
+        (
+            "system.scene.geometry=voxel-grid",
+            "holds scene.geometry 'density-field', but this config asks for 'voxel-grid'",
+        ),
         (
             "system.scene.occupancy.resolution=9",
             "scene.occupancy.density is [8, 8, 8] there and [9, 9, 9] here",
@@ -128,7 +131,13 @@ def test_a_finished_run_can_be_prolonged(launch: Any) -> None:
     (run,) = launch.runs()
     assert launch.small("trainer.max_steps=4", f"resume={run.root}") == 0
     assert launch.runs() == [run] and steps(run)[-1] == "step-000004"
-    assert [line.split(",")[0] for line in (run.root / "metrics.csv").read_text().splitlines()] == "step 1 2 3 4".split()
+    assert [line.split(",")[0] for line in (run.root / "metrics.csv").read_text().splitlines()] == [
+        "step",
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     assert "max_steps: 4" in run.config.read_text() and "resume: null" in run.config.read_text()
 
 

@@ -77,7 +77,7 @@ def test_frozen_parameters_need_no_group() -> None:
     system = a_system()
     system.scenes[0]["background"].requires_grad_(False)
     assert list(names(system, "scene.geometry")) == ["scene.geometry"]
-    with pytest.raises(ConfigError, match="scene.background: matches no trainable parameter"):
+    with pytest.raises(ConfigError, match=r"scene.background: matches no trainable parameter"):
         group_parameters(system, ["scene.geometry", "scene.background"])
 
 
@@ -116,5 +116,5 @@ def test_values_that_no_optimizer_takes_are_refused(field: str, value: object, m
 
 
 def test_a_negative_learning_rate_is_refused_wherever_the_schedule_reaches_it() -> None:
-    with pytest.raises(ValueError, match="learning_rate must not be negative, got -0.1"):
+    with pytest.raises(ValueError, match=r"learning_rate must not be negative, got -0.1"):
         ParameterGroup(learning_rate=parse_schedule({"type": "linear", "from": 1, "to": -0.1}))
