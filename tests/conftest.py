@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,19 @@ SMALL = (
     "system.streams.random={height: 16, width: 16}",
     "system.validation={size: 16, views: 2}",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/contracts --registered custom.sunset` holds an extension to what holds of the built-ins."""
+    text = "import MODULE first, so that what it registers is tested, too"
+    parser.addoption("--registered", action="append", default=[], metavar="MODULE", help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import what `--registered` names before the tests are collected."""
+    for name in config.getoption("--registered"):
+        sys.path.insert(0, str(ROOT))
+        importlib.import_module(name)
 
 
 class Launcher:

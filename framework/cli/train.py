@@ -31,8 +31,9 @@ INTERRUPTED = 130
 def run(config: RunConfig, options: argparse.Namespace) -> int:
     """Train, then export; returns the exit status."""
     console = Console()
+    resumed = _resumed(config)
     check(config)
-    directory, checkpoint = _directory(config)
+    directory, checkpoint = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), None)
     # Paths are printed as they are: not wrapped, and brackets in them are no markup.
     console.print(f"Writing to {directory.root}", soft_wrap=True, markup=False, highlight=False)
     started = time.monotonic()
@@ -105,7 +106,6 @@ def build(
 ) -> tuple[System, Shell]:
     """The system and its shell, restored from `checkpoint` if there is one."""
     from framework.core.checkpoint import check_same_components, load_checkpoint
-    from framework.systems.lightning import Shell
 
     target = device(options.gpu)
     check_backends(config, target)
@@ -114,6 +114,9 @@ def build(
         content = load_checkpoint(checkpoint)
         check_same_components(content["config"]["system"], dump(config)["system"], checkpoint)
     system = SYSTEMS.build(config.system, run=config, device=target).to(target)
+    # Not before: Lightning takes seconds to import, and what is wrong with a prior should be told sooner.
+    from framework.systems.lightning import Shell
+
     shell = Shell(system, run=config, directory=directory)
     if content is not None:
         shell.restore(content)
@@ -191,9 +194,10 @@ def yaml_text(config: RunConfig) -> str:
     return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
 
 
-def _directory(config: RunConfig) -> tuple[RunDirectory, Path | None]:
+def _resumed(config: RunConfig) -> tuple[RunDirectory, Path] | None:
+    """The run and checkpoint to go on from, looked up before anything is imported that takes its time."""
     if config.resume is None:
-        return RunDirectory.create(config.output_root, config.name, config.prompt), None
+        return None
     return resume_target(config.resume, output_root=config.output_root, name=config.name, prompt=config.prompt)
 
 

@@ -133,8 +133,15 @@ def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> t
     path = Path(resume)
     if path.is_file():
         return RunDirectory.open(path.absolute().parents[1]), path
+    if path.suffix == ".ckpt":
+        raise CheckpointError(f"{path}: there is no such checkpoint.{_beside(path)}")
     run = RunDirectory.open(path)
     return run, run.latest_checkpoint()
+
+
+def _beside(path: Path) -> str:
+    found = [item.name for item in path.parent.glob("*.ckpt")] if path.parent.is_dir() else []
+    return did_you_mean(path.name, found)
 
 
 def _newest_unfinished(parent: Path, prompt: str) -> RunDirectory:

@@ -7,11 +7,11 @@ has no holes.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from warp.geometry import IsoSurfaceMarchingCubes as Tables
 
 
 def marching_cubes(field: Float[Tensor, "X Y Z"]) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
@@ -25,7 +25,7 @@ def marching_cubes(field: Float[Tensor, "X Y Z"]) -> tuple[Float[Tensor, "V 3"],
     """
     _, size_y, size_z = field.shape
     strides = torch.tensor([size_y * size_z, size_z, 1], device=field.device)
-    corners = torch.tensor(Tables.CUBE_CORNER_OFFSETS, device=field.device)[
+    corners = torch.tensor(_tables().CUBE_CORNER_OFFSETS, device=field.device)[
         _edge_corners().to(field.device)
     ]  # (12, 2, 3)
     edge_start, edge_axis = (corners.amin(dim=1) * strides).sum(dim=1), corners.diff(dim=1)[:, 0].abs().argmax(dim=1)
@@ -49,7 +49,7 @@ def _crossed_cells(field: Float[Tensor, "X Y Z"]) -> tuple[Int[Tensor, "C"], Int
     size_x, size_y, size_z = field.shape
     is_inside = field > 0.0
     case = torch.zeros(size_x - 1, size_y - 1, size_z - 1, dtype=torch.int64, device=field.device)
-    for bit, (x, y, z) in enumerate(Tables.CUBE_CORNER_OFFSETS):
+    for bit, (x, y, z) in enumerate(_tables().CUBE_CORNER_OFFSETS):
         case |= is_inside[x : size_x - 1 + x, y : size_y - 1 + y, z : size_z - 1 + z].long() << bit
     cells = ((case > 0) & (case < 255)).nonzero()
     flat = (cells[:, 0] * size_y + cells[:, 1]) * size_z + cells[:, 2]
@@ -57,8 +57,16 @@ def _crossed_cells(field: Float[Tensor, "X Y Z"]) -> tuple[Int[Tensor, "C"], Int
 
 
 @cache
+def _tables() -> Any:
+    """Warp's case tables; imported when they are needed, because that takes a third of a second."""
+    from warp.geometry import IsoSurfaceMarchingCubes
+
+    return IsoSurfaceMarchingCubes
+
+
+@cache
 def _edge_corners() -> Int[Tensor, "12 2"]:
-    return torch.tensor(Tables.EDGE_TO_CORNERS)
+    return torch.tensor(_tables().EDGE_TO_CORNERS)
 
 
 @cache
@@ -66,6 +74,6 @@ def _case_edges() -> Int[Tensor, "256 15"]:
     """The cell edges on which the triangles of each case have their corners, -1 where there are fewer triangles."""
     table = torch.full((256, 15), -1)
     for case in range(256):
-        first, last = Tables.CASE_TO_TRI_RANGE[case : case + 2]
-        table[case, : last - first] = torch.tensor(Tables.TRI_LOCAL_INDICES[first:last])
+        first, last = _tables().CASE_TO_TRI_RANGE[case : case + 2]
+        table[case, : last - first] = torch.tensor(_tables().TRI_LOCAL_INDICES[first:last])
     return table

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.ops.warp.launching import sees_cuda
 from framework.structures.cameras import Cameras
-from framework.toybox import tracing_torch, tracing_warp
+from framework.toybox import tracing_torch
 from framework.toybox.pack import ScenePack
 from framework.toybox.tracing import Lights, ToyImages
 
@@ -33,9 +32,14 @@ def render(
     """
     if implementation == "auto":
         implementation = "warp" if _warp_runs_on(pack.device) else "torch"
-    tracer = tracing_warp if implementation == "warp" else tracing_torch
-    return tracer.render(pack, cameras=cameras, lights=lights, background=background)
+    if implementation == "torch":
+        return tracing_torch.render(pack, cameras=cameras, lights=lights, background=background)
+    from framework.toybox import tracing_warp  # Warp takes a third of a second to import, needed or not.
+
+    return tracing_warp.render(pack, cameras=cameras, lights=lights, background=background)
 
 
 def _warp_runs_on(device: torch.device) -> bool:
+    from framework.ops.warp.launching import sees_cuda
+
     return device.type == "cpu" or (device.type == "cuda" and sees_cuda())

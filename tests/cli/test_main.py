@@ -125,3 +125,12 @@ def test_every_kind_is_described_by_its_own_registry(capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     for word in ("snowman", "mushroom", "red", "overhead"):
         assert word in text.split("vocabulary: ")[1]
+
+
+def test_the_doctor_names_every_operation_and_what_it_will_use(capsys: pytest.CaptureFixture[str]) -> None:
+    from framework.ops.backends import IMPLEMENTATIONS
+
+    assert main(["--doctor"]) in (0, 1)
+    output = capsys.readouterr().out
+    assert all(operation in output for operation in IMPLEMENTATIONS)
+    assert "torch" in output and "Operations on 'c" in output

@@ -88,7 +88,7 @@ def test_describe_prints_every_setting_with_its_documentation(
 ) -> None:
     assert describe(f"{kind}/{name}") == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"{kind}/{name}  [framework.")
+    assert text.startswith(f"{kind}/{name}  [{ALL[kind].target(name)}]")
     for section in sections(outline(f"{ALL[kind].target(name)}.Config")):
         for item in section.fields.values():
             assert f"{item.name}: " in text and item.doc.strip().splitlines()[0] in text

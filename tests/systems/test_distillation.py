@@ -202,6 +202,18 @@ def test_the_prior_is_no_part_of_what_is_trained_or_saved(small: Path) -> None:
     assert {name.split(".")[0] for name, _ in system.named_parameters()} == {"scenes"}
 
 
+def test_words_that_the_prior_has_never_seen_are_named_in_a_warning(
+    small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    built(small, "prompt=a red dinosaur")
+    assert caplog.messages == []
+    monkeypatch.setattr(AnalyticPrior, "unknown_words", lambda self, prompt: prompt.split()[2:])
+    built(small, "prompt=a red dinosaur")
+    (message,) = caplog.messages
+    assert "dinosaur" in message and "red" not in message
+    assert caplog.records[0].levelname == "WARNING"
+
+
 def test_validation_looks_from_all_sides_the_first_from_the_front(small: Path) -> None:
     system = built(small, "system.validation={views: 4, size: 8, elevation_deg: 0}")
     positions = system.orbit(4, size=8).cameras.positions
