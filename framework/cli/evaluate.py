@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from framework.cli import extensions, train
-from framework.core.config import load_config
+from framework.core.config import parse
 from framework.core.errors import ConfigError
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resume_target
+from framework.core.yaml_tree import load_tree, override
 
 if TYPE_CHECKING:
     from framework.systems.base import System
@@ -25,8 +26,9 @@ def run(options: argparse.Namespace, custom: Path) -> int:
         raise ConfigError("--run is missing: name the run folder, such as --run outputs/dreamfusion/a-snowman@...")
     console = Console()
     directory = RunDirectory.open(options.run)
-    extensions.load(custom, only=None, without=options.without)
-    config, _ = load_config(directory.config, options.settings)
+    tree = override(load_tree(directory.config), options.settings)
+    extensions.load(custom, only=extensions.named_in(tree), without=options.without)
+    config = parse(RunConfig, tree)
     train.check(config)
     system, shell = train.build(config, directory, _checkpoint(directory, config), options)
     if options.export:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from framework.core.component import Slot
 from framework.core.errors import ConfigError, Problem, UserError, did_you_mean
-from framework.core.outline import FieldOutline, Outline, outline
+from framework.core.outline import FieldOutline, Outline, live_outline, outline
 from framework.core.registry import UnknownName
 from framework.core.run_config import RunConfig
 from framework.core.schedule import Schedule, parse_schedule
@@ -171,6 +171,8 @@ class _Parser:
     def value(self, kind: Any, value: Any, path: Path_) -> Any:
         if isinstance(kind, Outline):
             return self.section(kind, value, path)
+        if dataclasses.is_dataclass(kind):
+            return self.section(live_outline(typing.cast(type, kind)), value, path)
         if kind is Schedule:
             return self.schedule(value, path)
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from framework.core import outline as outlines
+from framework.core.config import dump, parse
+from framework.core.errors import ConfigError
 from framework.core.outline import Outline, docstring, live_outline, outline, resolve
 from framework.core.registries import ENCODINGS
 from framework.core.schedule import Schedule
+from framework.core.yaml_tree import Tree
 
 MODULE = '''
 """A module."""
@@ -123,6 +126,49 @@ def test_a_class_made_in_a_function_is_read_alive() -> None:
     shape = live_outline(Local.Config)
     assert shape.make({"size": 5}).size == 5
     assert shape.fields["size"].type is int and not shape.fields["size"].is_required
+
+
+UNREADABLE = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framework.core.component import Component, slot
+from framework.core.registry import Registry
+
+OWN = Registry("own", base="framework.core.component:Component", builtins={})
+
+
+@OWN.register("leaf")
+class Leaf(Component):
+    \"\"\"A leaf.\"\"\"
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Component.Config):
+        size: int = 1
+
+
+@dataclass(kw_only=True, frozen=True)
+class Inner:
+    size: int = 3
+
+
+@dataclass(kw_only=True, frozen=True)
+class Whole:
+    leaf: Component.Config = slot(OWN, default="leaf")
+    inner: Inner | None = None
+"""
+
+
+def test_what_source_cannot_tell_is_read_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unreadable_module.py").write_text(UNREADABLE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    whole = parse(resolve("unreadable_module:Whole"), Tree({"leaf": {"size": 5}, "inner": {"size": 7}}))
+    assert (whole.leaf.size, whole.inner.size) == (5, 7)
+    assert parse(type(whole), Tree({"inner": None})).inner is None
+    with pytest.raises(ConfigError, match=r"inner.sise: unknown key 'sise' for Inner. Did you mean 'size'\?"):
+        parse(type(whole), Tree({"inner": {"sise": 7}}))
+    assert dump(whole) == {"leaf": {"type": "leaf", "size": 5}, "inner": {"size": 7}}
 
 
 def summary(shape: Outline) -> list[object]:
