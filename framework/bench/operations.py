@@ -21,9 +21,11 @@ from framework.ops.mesh_raycasting import RayCaster
 from framework.ops.torch import hash_encoding as hash_encoding_torch
 from framework.structures.cameras import Cameras
 from framework.structures.rays import Rays, RaySamples
+from framework.toybox.batches import training_batch
 
 BACKENDS = ("warp", "torch")
 _MOST_MS, _MOST_MS_WITH_POSITIONS = 130.0, 220.0
+_LEAST_IMAGES = 200.0
 _STEP_LENGTH = 3.0**0.5 / 48
 _MAX_SAMPLES = 96
 _WIDTHS = (32, 32, 32, 4)
@@ -40,6 +42,7 @@ class Sizes:
         image_size: Side of the image whose rays are sampled.
         subdivisions: Of the icosahedron that rays are cast at: 20 * 4^subdivisions faces.
         cast_size: Side of the image of that.
+        toys: Images of toybox scenes that are made at once.
         repeats: Timed calls of each implementation.
     """
 
@@ -48,6 +51,7 @@ class Sizes:
     image_size: int = 64
     subdivisions: int = 6
     cast_size: int = 512
+    toys: int = 128
     repeats: int = 7
 
 
@@ -75,6 +79,7 @@ def suite(sizes: Sizes | None = None) -> Suite:
                 f"ray casting, {small_faces:,} faces, {s.cast_size // 8} x {s.cast_size // 8} rays",
                 lambda pictures: _ray_casting(s.subdivisions // 2, s.cast_size // 8, s.repeats, BACKENDS),
             ),
+            Case(f"toybox, captioned images of 64 x 64, {s.toys} at a time", lambda pictures: _toybox(s)),
         ]
     )
 
@@ -129,6 +134,14 @@ def _mlp(sizes: Sizes) -> Outcome:
     weights = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
     passes = {name: _pass(partial(mlp.mlp, inputs, weights, backend=name), inputs, *weights) for name in BACKENDS}
     return _compared(passes, sizes.repeats)
+
+
+def _toybox(sizes: Sizes) -> Outcome:
+    """Scenes, captions and renders together, as the training of the bundled prior draws them."""
+    generator = _generator()
+    times = interleaved_medians({"warp": lambda: training_batch(generator, sizes.toys)}, repeats=sizes.repeats)
+    speed = 1000.0 * sizes.toys / times["warp"]
+    return Outcome(measures=(Measure(name="speed", value=speed, unit="images/s", at_least=_LEAST_IMAGES),))
 
 
 def _ray_sampling(sizes: Sizes) -> Outcome:

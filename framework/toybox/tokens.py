@@ -32,7 +32,7 @@ def build_tokenizer(words: tuple[str, ...] = VOCABULARY) -> Any:
             tokens.append(prefix)
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
-    distinct = list({merge: None for merge in merges})
+    distinct: Any = list(dict.fromkeys(merges))  # pairs, where the signature knows only lines of a file
     return CLIPTokenizer(vocab=vocabulary, merges=distinct, model_max_length=MAX_LENGTH)
 
 

@@ -8,17 +8,24 @@ import pytest
 
 from framework.bench.operations import BACKENDS, Sizes, suite
 
-TINY = Sizes(points=64, log2_table_size=6, image_size=4, subdivisions=2, cast_size=16, repeats=1)
+TINY = Sizes(points=64, log2_table_size=6, image_size=4, subdivisions=2, cast_size=16, toys=2, repeats=1)
 CASES = {case.name: case for case in suite(TINY).cases}
 COMPILED = "hash encoding, 64 points x 16 levels x 2, twin under torch.compile"
+TOYBOX = "toybox, captioned images of 64 x 64, 2 at a time"
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != COMPILED])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in (COMPILED, TOYBOX)])
 def test_every_operation_is_timed_in_each_implementation(name: str) -> None:
     measures = CASES[name].measure(Path()).measures
     expected = BACKENDS[:1] if "320 faces" in name else BACKENDS
     assert tuple(measure.name for measure in measures) == expected
     assert all(measure.unit == "ms" and measure.value is not None and measure.value > 0 for measure in measures)
+
+
+def test_the_toybox_is_timed_in_images_a_second_against_its_target() -> None:
+    (speed,) = CASES[TOYBOX].measure(Path()).measures
+    assert (speed.unit, speed.at_least) == ("images/s", 200.0)
+    assert speed.value is not None and speed.value > 0
 
 
 def test_the_compiled_twin_has_a_row_of_its_own_because_compiling_takes_long() -> None:
