@@ -88,7 +88,12 @@ class Guidance(Component, nn.Module, Term, ABC):
         self.timesteps: Timesteps = TIMESTEPS.build(config.timesteps)
         self.weighting: Weighting = WEIGHTINGS.build(config.weighting)
         self.combination: Combination = COMBINATIONS.build(config.combination)
-        self.needs = frozenset({Buffer(config.buffer)})
+        self.needs = self.needs_of(config)
+
+    @classmethod
+    def needs_of(cls, config: Config) -> frozenset[Buffer]:
+        """The image that the prior looks at."""
+        return frozenset({Buffer(config.buffer)})
 
     @abstractmethod
     def residual(self, sample: NoisySample, conditions: Conditions, step: StepInfo) -> Float[Tensor, "B C H W"]:

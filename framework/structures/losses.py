@@ -46,6 +46,11 @@ class Term(ABC):
 
     needs: frozenset[Buffer] = frozenset()
 
+    @classmethod
+    def needs_of(cls, config: Any) -> frozenset[Buffer]:
+        """What a term built from `config` will need; known before anything is built."""
+        return cls.needs
+
     @abstractmethod
     def __call__(self, frame: Frame) -> TermOutput:
         """Losses of `frame`, unweighted."""

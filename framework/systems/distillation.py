@@ -118,7 +118,7 @@ class Distillation(System):
                 if item.stream not in config.streams:
                     hint = did_you_mean(item.stream, config.streams)
                     problems.append(Problem(f"{where}.stream", f"no stream is called '{item.stream}'.{hint}"))
-                missing = _class_of(registry, item).needs - renderer.provides
+                missing = _class_of(registry, item).needs_of(item) - renderer.provides
                 problems += [Problem(where, _not_provided(buffer, config.renderer)) for buffer in missing]
         if not config.guidance and not config.losses:
             problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
