@@ -40,10 +40,11 @@ def doctor(gpu: int | None) -> int:
 
 def _packages(console: Console) -> list[str]:
     table, missing = Table("package", "version", "used for", title="Packages"), []
-    for name, version in versions().items():
+    found = versions()
+    for name, version in found.items():
         table.add_row(name, version, OPTIONAL.get(name, "everything"))
     for name, purpose in OPTIONAL.items():
-        if name in versions():
+        if name in found:
             continue
         try:
             table.add_row(name, metadata.version(name), purpose)

@@ -36,8 +36,7 @@ def run(options: argparse.Namespace, custom: Path) -> int:
     elif options.validate:
         _validate(system, shell, directory, console)
     else:
-        for path in system.test(directory.root, shell.step_info("test")):
-            console.print(f"  {path.relative_to(directory.root)}")
+        train.name_files(system.test(directory.root, shell.step_info("test")), directory, console)
     return 0
 
 
@@ -54,4 +53,4 @@ def _validate(system: System, shell: Shell, directory: RunDirectory, console: Co
     for name, image in system.images(shell.step_info("validate")).items():
         path = directory.images / f"{name}-{shell.steps_done:06d}.png"
         write_png(path, image)
-        console.print(f"  {path.relative_to(directory.root)}")
+        train.name_files([path], directory, console)

@@ -6,7 +6,7 @@ import argparse
 import logging
 import time
 import warnings
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +34,11 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     resumed = _resumed(config)
     check(config)
     directory, checkpoint = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), None)
-    # Paths are printed as they are: not wrapped, and brackets in them are no markup.
-    console.print(f"Writing to {directory.root}", soft_wrap=True, markup=False, highlight=False)
+    _say(console, f"Writing to {directory.root}")
     started = time.monotonic()
     system, shell = _prepare(config, directory, checkpoint, options)
     directory.set_state("running", step=shell.steps_done)
-    write_text(directory.config, yaml_text(replace(config, resume=None)))
+    write_text(directory.config, yaml_text(config))
     try:
         was_stopped = fit(system, shell, directory, console, options)
     except BaseException:
@@ -47,12 +46,9 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
             directory.set_state("failed", step=directory.state().get("step", 0))
         raise
     if was_stopped:
-        console.print(
-            f"Stopped and saved. Go on with: resume={directory.root}", soft_wrap=True, markup=False, highlight=False
-        )
+        _say(console, f"Stopped and saved. Go on with: resume={directory.root}")
         return INTERRUPTED
-    seconds = time.monotonic() - started
-    console.print(f"Done in {seconds:.0f} s: {directory.root}", soft_wrap=True, markup=False, highlight=False)
+    _say(console, f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
     return 0
 
 
@@ -85,8 +81,18 @@ def fit(system: System, shell: Shell, directory: RunDirectory, console: Console,
 
 def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:
     """Write what the training was for, and name the files."""
-    for path in system.export(directory.root, shell.step_info("export")):
-        console.print(f"  {path.relative_to(directory.root)}")
+    name_files(system.export(directory.root, shell.step_info("export")), directory, console)
+
+
+def name_files(paths: Iterable[Path], directory: RunDirectory, console: Console) -> None:
+    """Print the files that were written, relative to the run folder."""
+    for path in paths:
+        _say(console, f"  {path.relative_to(directory.root)}")
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line with paths as it is: not wrapped, and brackets in it are no markup."""
+    console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _prepare(

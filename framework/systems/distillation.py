@@ -28,6 +28,7 @@ from framework.core.registries import (
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
 from framework.data.base import ViewStream
+from framework.data.orbit_views import OrbitViews
 from framework.diffusion.prior import load_prior
 from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
@@ -74,6 +75,20 @@ class ValidationConfig:
     """Vertical field of view."""
     size: int = 128
     """Height and width of each image, pixels."""
+
+    def __post_init__(self) -> None:
+        self.circle(self.size)  # The stream's own range checks are these settings' too.
+
+    def circle(self, size: int) -> OrbitViews.Config:
+        """The stream of views of `size` x `size` pixels that these settings describe."""
+        return OrbitViews.Config(
+            height=size,
+            width=size,
+            num_views=self.views,
+            elevation_deg=self.elevation_deg,
+            distance=self.distance,
+            fov_y_deg=self.fov_y_deg,
+        )
 
 
 @SYSTEMS.register("distillation")
@@ -169,17 +184,7 @@ class Distillation(System):
 
     def orbit(self, count: int, *, size: int) -> Views:
         """Evenly spaced views around the object, the first from its front."""
-        options = self.config.validation
-        azimuth = torch.arange(count, device=self.device) * (2 * torch.pi / count)
-        constant = torch.ones_like(azimuth)
-        return Views.orbit(
-            azimuth,
-            torch.deg2rad(constant * options.elevation_deg),
-            constant * options.distance,
-            torch.deg2rad(constant * options.fov_y_deg),
-            height=size,
-            width=size,
-        )
+        return OrbitViews(self.config.validation.circle(size), name="validation").views(count, self.device)
 
     def render(self, views: Views, step: StepInfo, needs: set[Buffer]) -> Any:
         """Images of `views` without gradients."""

@@ -34,8 +34,3 @@ def side_by_side(rows: Sequence[Float[Tensor, "B H W _"]]) -> Float[Tensor, "H2 
     """One column for each of B views, one row for each kind of image; single channels are shown as gray."""
     cells = [row.expand(*row.shape[:3], 3) for row in rows]
     return sheet(torch.cat(cells), columns=len(cells[0]))
-
-
-def enlarged(image: Float[Tensor, "H W 3"], factor: int) -> Float[Tensor, "H2 W2 3"]:
-    """The image with each pixel drawn `factor` times as large."""
-    return image.repeat_interleave(factor, dim=0).repeat_interleave(factor, dim=1)

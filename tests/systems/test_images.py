@@ -7,7 +7,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import torch
 
-from framework.systems.images import enlarged, sheet, side_by_side, write_png
+from framework.systems.images import sheet, side_by_side, write_png
 
 
 def test_a_png_holds_the_image_in_8_bits(tmp_path: Path) -> None:
@@ -32,10 +32,3 @@ def test_views_stand_side_by_side_with_their_buffers_below() -> None:
     picture = side_by_side([color, opacity])
     assert picture.shape == (2 * (4 + 2), 2 * (5 + 2), 3)
     assert picture[6:10, 7:12].unique().tolist() == [0.5]
-
-
-def test_an_enlarged_image_has_larger_pixels() -> None:
-    image = torch.rand(2, 3, 3)
-    large = enlarged(image, 4)
-    assert large.shape == (8, 12, 3)
-    assert torch.equal(large[1::4, 3::4], image)
