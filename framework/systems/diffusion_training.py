@@ -66,8 +66,11 @@ SHEET_PROMPTS = (
 class ModelConfig:
     """Shape of the network."""
 
-    channels: tuple[int, ...] = (64, 96, 128)
-    """Channels of the UNet at each resolution; all but the first attend to the text."""
+    channels: tuple[int, ...] = (32, 64, 128, 128)
+    """Channels of the UNet at each resolution."""
+    attending_levels: int = 2
+    """How many of the resolutions, the lowest ones, attend to the text and to all pixels; attention to 16 x 16 pixels
+    would take a third of a training step."""
     layers_per_block: int = 1
     """Residual layers at each resolution."""
     heads: int = 4
@@ -85,6 +88,8 @@ class ModelConfig:
         numbers = (self.layers_per_block, self.heads, self.groups, self.pixel_unshuffle, self.text_layers)
         if not self.channels or min(*self.channels, *numbers) < 1:
             raise ValueError("channels must not be empty, and every number of the model must be positive.")
+        if not 1 <= self.attending_levels <= len(self.channels):
+            raise ValueError(f"attending_levels must lie in [1, {len(self.channels)}], got {self.attending_levels}.")
         for divisor in ("groups", "heads"):
             if any(width % getattr(self, divisor) for width in self.channels):
                 raise ValueError(f"channels {list(self.channels)} must be multiples of {divisor}.")
@@ -115,7 +120,9 @@ class DiffusionTraining(System):
         start_from: str | None = None
         """A folder of weights to start from, `bundled` for those of the package; by default random ones."""
         sheet_guidance_scale: float = 3.0
-        """Guidance scale of the sample sheet."""
+        """Guidance scale of the sample sheet, and of the samples that are judged."""
+        judged_prompts: int = 200
+        """Trained prompts of which a sample is judged when the model is exported; 0 for none."""
 
         def __post_init__(self) -> None:
             if self.batch_size < 1 or self.num_timesteps < 2:
@@ -261,7 +268,19 @@ class DiffusionTraining(System):
             "recipe": dump(self.run),
             "made_by": provenance(),
             "reference_renders": reference_digest(),
+            "quality": self._quality(step) if self.config.judged_prompts else None,
         }
+
+    def _quality(self, step: StepInfo) -> dict[str, Any]:
+        from framework.systems.prior_quality import right_objects
+
+        options = self.config
+        return right_objects(
+            self.averaged_prior(),
+            count=options.judged_prompts,
+            generator=step.generator("quality"),
+            guidance_scale=options.sheet_guidance_scale,
+        )
 
 
 class _Ahead:
@@ -288,15 +307,16 @@ def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
     from diffusers.models.attention_processor import AttnProcessor
 
     shape = config.model
-    channels, below = 3 * shape.pixel_unshuffle**2, len(shape.channels) - 1
+    channels = 3 * shape.pixel_unshuffle**2
+    attending, plain = shape.attending_levels, len(shape.channels) - shape.attending_levels
     unet: Any = UNet2DConditionModel(
         sample_size=config.image_size // shape.pixel_unshuffle,
         in_channels=channels,
         out_channels=channels,
         block_out_channels=shape.channels,
         layers_per_block=shape.layers_per_block,
-        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * below),
-        up_block_types=(*["CrossAttnUpBlock2D"] * below, "UpBlock2D"),
+        down_block_types=(*["DownBlock2D"] * plain, *["CrossAttnDownBlock2D"] * attending),
+        up_block_types=(*["CrossAttnUpBlock2D"] * attending, *["UpBlock2D"] * plain),
         cross_attention_dim=shape.text_width,
         attention_head_dim=shape.heads,  # diffusers reads this as the number of heads.
         norm_num_groups=shape.groups,

@@ -26,10 +26,11 @@ TINY = (
     "trainer.max_steps=4",
     "trainer.log_every=1",
     "trainer.validate_every=0",
-    "system.model={channels: [8, 16], groups: 4, heads: 2, text_width: 16, text_layers: 1}",
+    "system.model={channels: [8, 16], attending_levels: 1, groups: 4, heads: 2, text_width: 16, text_layers: 1}",
     "system.image_size=16",
     "system.batch_size=2",
     "system.num_timesteps=20",
+    "system.judged_prompts=0",
 )
 
 
