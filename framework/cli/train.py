@@ -154,7 +154,11 @@ def train(shell: Shell, directory: RunDirectory, console: Console, options: argp
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(shell)
+    try:
+        trainer.fit(shell)
+    except SystemExit as error:
+        # How Lightning ends on a Ctrl-C that comes before its loop has begun.
+        raise KeyboardInterrupt from error
     return stop.was_stopped
 
 

@@ -197,6 +197,9 @@ class DiffusionTraining(System):
 
     def export(self, folder: Path, step: StepInfo) -> list[Path]:
         """Write the averaged weights as a diffusers folder with its card; returns the files."""
+        from framework.diffusion.families.folder import quiet_bars
+
+        quiet_bars()
         target = folder / "prior"
         modules = {"unet": self.average["unet"], "text_encoder": self.average["text_encoder"]}
         for name, module in modules.items():

@@ -91,6 +91,7 @@ class ModelFolder:
         """
         self.read(component)
         self._check_weights(component)
+        quiet_bars()
         try:
             model, info = kind.from_pretrained(
                 str(self.path),
@@ -129,6 +130,15 @@ class ModelFolder:
             wanted = f"the variant '{self.variant}'" if self.variant else "weights without a variant"
             known = ", ".join(repr(name) if name else "none" for name in variants)
             raise UserError(f"{where} does not hold {wanted}. Set `variant` to one of: {known}.")
+
+
+def quiet_bars() -> None:
+    """No bars of other libraries between the lines that are printed here."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
 
 
 def _looks_like_path(model: str) -> bool:
