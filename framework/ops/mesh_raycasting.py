@@ -1,4 +1,4 @@
-"""Rays against triangle meshes, and whether points lie inside them. Nothing here is differentiable."""
+"""Rays against triangle meshes, the nearest points on them, and what lies inside. Nothing here is differentiable."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ class RayHits(TensorRecord):
         distance: Along the ray, world units; infinite where it misses.
         face: The triangle that was hit; -1 where the ray misses.
         barycentric: Shares of the triangle's three vertices in the point that was hit; zero where the ray misses.
+    """
+
+    distance: Float[Tensor, "N"]
+    face: Int[Tensor, "N"]
+    barycentric: Float[Tensor, "N 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class NearestPoints(TensorRecord):
+    """Where a mesh is nearest to N points.
+
+    Attributes:
+        distance: To the point, world units.
+        face: The triangle on which it lies.
+        barycentric: Shares of the triangle's three vertices in it.
     """
 
     distance: Float[Tensor, "N"]
@@ -59,3 +74,7 @@ class RayCaster:
         The winding number bridges holes and bears overlapping parts, so a mesh need not be watertight.
         """
         return self._implementation.inside(points)
+
+    def nearest(self, points: Float[Tensor, "P 3"]) -> NearestPoints:
+        """The point of the mesh that is nearest to each of `points`; any of them where several are."""
+        return self._implementation.nearest(points)

@@ -2,7 +2,8 @@
 
 An item is one block of consecutive points on one group of levels. Going through a block level by level keeps the
 entries of one level in the CPU's cache. The table's gradient is cut by groups of levels, whose entries do not overlap,
-so that no two threads add to the same entry, and each adds in the order of the points.
+so that no two threads add to the same entry, and each adds in the order of the points; the positions' gradient is
+summed over the groups.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from framework.ops.warp.launching import array, launch, num_threads
 wp.set_module_options({"enable_backward": False})
 
 _POINTS_PER_BLOCK = 1024
+_GROUPS = 8
+"""Groups of levels where the gradient to the positions is needed: enough for as many threads."""
 
 _PRIME_Y = wp.constant(wp.uint32(PRIMES[1]))
 _PRIME_Z = wp.constant(wp.uint32(PRIMES[2]))
@@ -45,7 +48,8 @@ class _HashEncoding(torch.autograd.Function):
         ctx.save_for_backward(positions, table)
         ctx.layout = layout
         features = positions.new_empty(len(positions), layout.num_levels, layout.features_per_level)
-        _run(_encode, positions, table, features, layout, groups=1)
+        groups = layout.num_levels if positions.is_cuda else 1
+        _run(_encode, positions, table, features, layout, groups=groups)
         return features.flatten(1)
 
     @staticmethod
@@ -54,28 +58,39 @@ class _HashEncoding(torch.autograd.Function):
         positions, table = ctx.saved_tensors
         layout = ctx.layout
         grad = grads[0].float().contiguous().unflatten(1, (layout.num_levels, layout.features_per_level))
-        grad_positions = grad_table = None
-        if ctx.needs_input_grad[0]:
-            grad_positions = torch.zeros_like(positions)
-            _run(_position_gradient, positions, table, grad, layout, grad_positions, groups=1)
-        if ctx.needs_input_grad[1]:
-            grad_table = torch.zeros_like(table)
-            _run(_table_gradient, positions, grad_table, grad, layout, groups=min(num_threads(), layout.num_levels))
-        return grad_positions, grad_table, None
+        needs_positions, needs_table = ctx.needs_input_grad[:2]
+        groups = _groups(positions.device, layout, needs_positions)
+        grad_table = torch.zeros_like(table) if needs_table else table.new_empty(0, table.shape[1])
+        grad_positions = positions.new_zeros(groups if needs_positions else 0, *positions.shape)
+        _run(_gradients, positions, table, grad, layout, grad_table, grad_positions, groups=groups)
+        return grad_positions.sum(dim=0) if needs_positions else None, grad_table if needs_table else None, None
+
+
+def _groups(device: torch.device, layout: HashGridLayout, needs_positions: bool) -> int:
+    """How many groups of levels share the work of a backward pass; each needs memory for the positions' gradient."""
+    if device.type == "cuda":
+        return 1 if needs_positions else layout.num_levels
+    # Not by the number of threads, on which the order of the sum over groups would depend.
+    return min(_GROUPS, layout.num_levels) if needs_positions else min(num_threads(), layout.num_levels)
 
 
 def _run(
-    kernel: Any, positions: Tensor, table: Tensor, features: Tensor, layout: HashGridLayout, *more: Tensor, groups: int
+    kernel: Any,
+    positions: Tensor,
+    table: Tensor,
+    features: Tensor,
+    layout: HashGridLayout,
+    *gradients: Tensor,
+    groups: int,
 ) -> None:
     """Launch `kernel` over all blocks of points, for `groups` groups of levels; on CUDA a block is a single point."""
     device = positions.device
-    is_cuda = device.type == "cuda"
-    per_block = 1 if is_cuda else _POINTS_PER_BLOCK
-    groups = layout.num_levels if is_cuda and not more else groups
+    per_block = 1 if device.type == "cuda" else _POINTS_PER_BLOCK
     num_blocks = -(-len(positions) // per_block)
     entry = wp.types.vector(length=layout.features_per_level, dtype=wp.float32)
     arguments = [num_blocks, groups, per_block, *_levels(layout, device), array(positions, wp.vec3)]
-    arguments += [array(table, entry), array(features, entry), *(array(tensor, wp.vec3) for tensor in more)]
+    arguments += [array(table, entry), array(features, entry)]
+    arguments += [array(tensor, kind) for tensor, kind in zip(gradients, (entry, wp.vec3), strict=False)]
     parts = groups if groups > 1 else None
     work = layout.num_levels * per_block
     launch(_kernels(entry)[kernel], num_blocks * groups, arguments, device=device, parts=parts, work_per_item=work)
@@ -96,7 +111,8 @@ def _levels(layout: HashGridLayout, device: torch.device) -> tuple[Tensor, Tenso
 def _kernels(entry: Any) -> dict[Any, Any]:
     """The kernels for table entries of this vector type, all at once, so that Warp compiles their module only once."""
     types: dict[str, Any] = {"table": wp.array(dtype=entry), "features": wp.array2d(dtype=entry)}
-    return {kernel: wp.overload(kernel, types) for kernel in (_encode, _table_gradient, _position_gradient)}
+    with_gradient = {**types, "grad_table": wp.array(dtype=entry)}
+    return {_encode: wp.overload(_encode, types), _gradients: wp.overload(_gradients, with_gradient)}
 
 
 @no_type_check
@@ -219,7 +235,7 @@ def _encode(
 
 @no_type_check
 @wp.kernel
-def _table_gradient(
+def _gradients(
     first: wp.int32,
     num_blocks: wp.int32,
     num_groups: wp.int32,
@@ -230,8 +246,13 @@ def _table_gradient(
     positions: wp.array(dtype=wp.vec3),
     table: wp.array(dtype=Any),
     features: wp.array2d(dtype=Any),
+    grad_table: wp.array(dtype=Any),
+    grad_positions: wp.array2d(dtype=wp.vec3),
 ):
-    """Add the gradient `features` to the gradient `table`."""
+    """Add what the gradient `features` means for table and positions, each unless its gradient is empty.
+
+    Every group of levels has its own row of `grad_positions`.
+    """
     item = first + wp.tid()
     group = item // num_blocks
     start = (item - group * num_blocks) * points_per_block
@@ -244,41 +265,14 @@ def _table_gradient(
             located = positions[point] * scale + wp.vec3(0.5, 0.5, 0.5)
             cell = _floor(located)
             rows = _corner_rows(cell, side, offset, size)
-            shares = _corner_shares(located - cell)
             grad = features[point, level]
-            for corner in range(8):
-                wp.atomic_add(table, wp.int32(rows[corner]), shares[corner] * grad)
-
-
-@no_type_check
-@wp.kernel
-def _position_gradient(
-    first: wp.int32,
-    num_blocks: wp.int32,
-    num_groups: wp.int32,
-    points_per_block: wp.int32,
-    scales: wp.array(dtype=wp.float32),
-    sides: wp.array(dtype=wp.int32),
-    offsets: wp.array(dtype=wp.int32),
-    positions: wp.array(dtype=wp.vec3),
-    table: wp.array(dtype=Any),
-    features: wp.array2d(dtype=Any),
-    grad_positions: wp.array(dtype=wp.vec3),
-):
-    """Add what the gradient `features` means for the positions; needs all levels in one group."""
-    item = first + wp.tid()
-    start = item * points_per_block
-    for level in range(scales.shape[0]):
-        scale = scales[level]
-        side = wp.uint32(sides[level])
-        offset = wp.uint32(offsets[level])
-        size = wp.uint32(offsets[level + 1]) - offset
-        for point in range(start, wp.min(start + points_per_block, positions.shape[0])):
-            located = positions[point] * scale + wp.vec3(0.5, 0.5, 0.5)
-            cell = _floor(located)
-            rows = _corner_rows(cell, side, offset, size)
-            grad = features[point, level]
-            values = _Shares()
-            for corner in range(8):
-                values[corner] = wp.dot(table[wp.int32(rows[corner])], grad)
-            grad_positions[point] = grad_positions[point] + scale * _share_gradient(located - cell, values)
+            if grad_table.shape[0] > 0:
+                shares = _corner_shares(located - cell)
+                for corner in range(8):
+                    wp.atomic_add(grad_table, wp.int32(rows[corner]), shares[corner] * grad)
+            if grad_positions.shape[0] > 0:
+                values = _Shares()
+                for corner in range(8):
+                    values[corner] = wp.dot(table[wp.int32(rows[corner])], grad)
+                slope = scale * _share_gradient(located - cell, values)
+                grad_positions[group, point] = grad_positions[group, point] + slope

@@ -9,7 +9,7 @@ import warp as wp
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from framework.ops.mesh_raycasting import RayHits
+from framework.ops.mesh_raycasting import NearestPoints, RayHits
 from framework.ops.warp.launching import array, initialize, launch, torch_stream
 from framework.structures.rays import Rays
 
@@ -52,6 +52,16 @@ class RayCaster:
         launch(_inside, len(points), arguments, device=points.device, work_per_item=_STEPS_DOWN_THE_TREE)
         return is_inside
 
+    def nearest(self, points: Float[Tensor, "P 3"]) -> NearestPoints:
+        """The point of the mesh that is nearest to each of `points`."""
+        points = points.detach().float().contiguous()
+        distance = points.new_empty(len(points))
+        face = torch.empty(len(points), dtype=torch.int64, device=points.device)
+        barycentric = torch.empty_like(points)
+        arguments = [self._mesh.id, array(points, wp.vec3), distance, face, array(barycentric, wp.vec3)]
+        launch(_nearest, len(points), arguments, device=points.device, work_per_item=_STEPS_DOWN_THE_TREE)
+        return NearestPoints(distance, face, barycentric)
+
 
 @no_type_check
 @wp.kernel
@@ -82,3 +92,21 @@ def _inside(first: wp.int32, mesh: wp.uint64, points: wp.array(dtype=wp.vec3), i
     point = first + wp.tid()
     closest = wp.mesh_query_point_sign_winding_number(mesh, points[point], _FARTHEST)
     is_inside[point] = closest.result and closest.sign < 0.0
+
+
+@no_type_check
+@wp.kernel
+def _nearest(
+    first: wp.int32,
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),
+    distance: wp.array(dtype=wp.float32),
+    face: wp.array(dtype=wp.int64),
+    barycentric: wp.array(dtype=wp.vec3),
+):
+    point = first + wp.tid()
+    closest = wp.mesh_query_point_no_sign(mesh, points[point], _FARTHEST)
+    position = wp.mesh_eval_position(mesh, closest.face, closest.u, closest.v)
+    distance[point] = wp.length(position - points[point])
+    face[point] = wp.int64(closest.face)
+    barycentric[point] = wp.vec3(closest.u, closest.v, 1.0 - closest.u - closest.v)
