@@ -12,6 +12,7 @@ SYSTEMS: Registry[Any] = Registry(
     builtins={
         "distillation": "framework.systems.distillation:Distillation",
         "diffusion-training": "framework.systems.diffusion_training:DiffusionTraining",
+        "judge-training": "framework.systems.judge_training:JudgeTraining",
     },
 )
 ENCODINGS: Registry[Any] = Registry(

@@ -85,7 +85,7 @@ def training_batch(
     """
     contents = contents or CaptionDistribution()
     sampled = (views or ViewDistribution()).sample(batch_size, size=size, generator=generator)
-    source = _Source(generator)
+    source = Uniform(generator)
     captions, scenes = [], []
     for azimuth, elevation in zip(sampled.azimuth.tolist(), sampled.elevation.tolist(), strict=True):
         text, scene = _captioned_scene(source, contents, view_words(azimuth, elevation))
@@ -97,8 +97,8 @@ def training_batch(
     return ToyBatch(captions, scenes, sampled, images)
 
 
-class _Source:
-    """Single uniform numbers, drawn in blocks, because a tensor operation for each would dominate the time."""
+class Uniform:
+    """Single numbers, uniform in [0, 1), drawn in blocks, because a tensor operation for each would dominate the time."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
@@ -108,6 +108,9 @@ class _Source:
         if not self._block:
             self._block = torch.rand(512, generator=self._generator).tolist()
         return self._block.pop()
+
+    def between(self, low: float | int, high: float | int) -> float:
+        return low + (high - low) * self.uniform()
 
     def vector(self, length: int) -> list[float]:
         return [self.uniform() for _ in range(length)]
@@ -119,20 +122,20 @@ class _Source:
         return options[min(int(self.uniform() * len(options)), len(options) - 1)]
 
 
-def _captioned_scene(source: _Source, contents: CaptionDistribution, view: str) -> tuple[str, Scene]:
+def _captioned_scene(source: Uniform, contents: CaptionDistribution, view: str) -> tuple[str, Scene]:
     is_colorless = source.chance(contents.colorless_share)
     typical_share = contents.typical_color_share if is_colorless else 0.0
     kind = source.uniform()
-    spec = _random_spec(source, contents, kind, typical_share)
+    spec = random_spec(source, contents, kind, typical_share)
     while is_held_out(spec):
-        spec = _random_spec(source, contents, kind, typical_share)
+        spec = random_spec(source, contents, kind, typical_share)
     objects = tuple(_as_captioned(item, is_colorless) for item in spec.objects)
     named = replace(spec, objects=objects, view=None if source.chance(contents.viewless_share) else view)
     return caption(named), build(spec, source.vector(spec.num_nuisances))
 
 
-def _random_spec(source: _Source, contents: CaptionDistribution, kind: float, typical_share: float) -> SceneSpec:
-    """A spec with every colour named; `kind` in [0, 1] chooses between toys, shapes and relations."""
+def random_spec(source: Uniform, contents: CaptionDistribution, kind: float, typical_share: float) -> SceneSpec:
+    """A spec with every colour named, held out or not; `kind` in [0, 1] chooses between toys, shapes and relations."""
     if kind < contents.toy_share + contents.shape_share:
         family = FAMILIES[source.choice(TOYS if kind < contents.toy_share else SHAPES)]
         is_typical = source.chance(typical_share) or not family.is_colored

@@ -1,0 +1,66 @@
+"""The network's answers, and the opinion that is made of them."""
+
+from __future__ import annotations
+
+import torch
+
+from framework.toybox.captions import parse_prompt
+from framework.toybox.judge.labels import CHOICES, answers
+from framework.toybox.judge.network import Judge, Opinion
+from framework.toybox.scenes import SceneSpec
+
+
+def spec_of(prompt: str) -> SceneSpec:
+    spec = parse_prompt(prompt)
+    assert spec is not None
+    return spec
+
+
+def opinion_of(prompt: str | None) -> Opinion:
+    """Of a judge who sees exactly this."""
+    right = answers(None if prompt is None else spec_of(prompt))
+    values = {}
+    for question, options in CHOICES.items():
+        probability = torch.full((len(options),), 0.01)
+        probability[options.index(right[question]) if question in right else 0] = 0.9
+        values[question] = probability.log()
+    return Opinion(values)
+
+
+def test_the_network_gives_log_probabilities_for_every_question() -> None:
+    judge = Judge((8, 8, 16, 16))
+    answers_of = judge(torch.rand(3, 64, 64, 3))
+    assert {name: tuple(value.shape) for name, value in answers_of.items()} == {
+        name: (3, len(options)) for name, options in CHOICES.items()
+    }
+    for value in answers_of.values():
+        torch.testing.assert_close(value.exp().sum(dim=-1), torch.ones(3))
+
+
+def test_an_opinion_averages_log_probabilities_over_views() -> None:
+    judge, views = Judge((8, 8, 16, 16)), torch.rand(2, 64, 64, 3)
+    expected = {name: value.mean(dim=0) for name, value in judge(views).items()}
+    for name, value in judge.opinion(views).log_probabilities.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_an_opinion_names_what_it_saw() -> None:
+    for prompt in ("a red cube", "a snowman", "a red cone on top of a blue cube"):
+        assert opinion_of(prompt).seen == spec_of(prompt)
+    assert opinion_of(None).seen is None and opinion_of(None).is_rejected
+
+
+def test_objects_their_order_and_colors_must_all_be_right() -> None:
+    opinion = opinion_of("a red cone on top of a blue cube")
+    assert opinion.has_objects_of(spec_of("a red cone on top of a blue cube, front view"))
+    assert opinion.has_colors_of(spec_of("a cone on top of a cube"))
+    for wrong in ("a cone", "a cube on top of a cube", "a cone next to a cube", "a cone on top of a sphere"):
+        assert not opinion.has_objects_of(spec_of(wrong)), wrong
+    assert not opinion.has_colors_of(spec_of("a blue cone on top of a red cube"))
+    assert not opinion.has_colors_of(spec_of("a red cone on top of a red cube"))
+
+
+def test_a_rejected_object_is_nothing() -> None:
+    opinion = opinion_of(None)
+    assert not opinion.has_objects_of(spec_of("a red cube"))
+    assert not opinion.has_objects_of(spec_of("a car"))
