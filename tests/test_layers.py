@@ -30,7 +30,8 @@ BELOW: dict[str, tuple[str, ...]] = {
     "losses": ("structures",),
     "data": ("structures", "toybox"),
     "systems": ("export", "guidance", "losses", "data"),
-    "cli": ("systems",),
+    "report": ("export",),
+    "cli": ("systems", "report"),
     "bench": ("cli",),
 }
 # Foreign packages that would bind a whole layer to them, and the only places that know them.
@@ -39,6 +40,7 @@ GUARDED = {
     "pytorch_lightning": ("systems/lightning.py", "systems/callbacks.py", "cli/train.py"),
     "diffusers": ("diffusion/families/", "systems/diffusion_training.py"),
     "omegaconf": ("core/config.py",),
+    "jinja2": ("report/",),
     "wandb": (),
     "tinycudann": ("ops/tinycudann/",),
 }

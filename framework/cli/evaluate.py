@@ -33,10 +33,13 @@ def run(options: argparse.Namespace, custom: Path) -> int:
     system, shell = train.build(config, directory, _checkpoint(directory, config), options)
     if options.export:
         train.export(system, shell, directory, console)
+        if directory.state().get("state") == "finished":
+            directory.note({"reason": None})  # An export that failed before is mended.
     elif options.validate:
         _validate(system, shell, directory, console)
     else:
         train.name_files(system.test(directory.root, shell.step_info("test")), directory, console)
+    train.report(directory, console)
     return 0
 
 

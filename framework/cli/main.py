@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     action.add_argument("--validate", action="store_true", help="draw the validation images of --run")
     action.add_argument("--test", action="store_true", help="render the turntable of --run")
     action.add_argument("--export", action="store_true", help="write the mesh of --run, and its turntable")
+    action.add_argument("--report", action="store_true", help="write the report of --run from its files")
     action.add_argument(
         "--list", nargs="?", const="", metavar="KIND", help="list registered components, of one kind or all"
     )
@@ -50,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     action.add_argument(
         "--doctor", action="store_true", help="what is installed and which implementations will be used"
     )
-    parser.add_argument("--run", type=Path, metavar="DIR", help="run folder that --validate, --test and --export read")
+    parser.add_argument(
+        "--run", type=Path, metavar="DIR", help="run folder that --validate, --test, --export and --report read"
+    )
     parser.add_argument(
         "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
     )
@@ -80,8 +83,11 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from framework.cli import extensions
 
-    if options.run is not None and not (options.validate or options.test or options.export):
-        raise UserError("--run needs --validate, --test or --export. To go on training a run, use resume=DIR.")
+    evaluates = options.validate or options.test or options.export
+    if options.run is not None and not (evaluates or options.report):
+        raise UserError(
+            "--run needs --validate, --test, --export or --report. To go on training a run, use resume=DIR."
+        )
     if options.doctor:
         from framework.cli.doctor import doctor
 
@@ -91,7 +97,11 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
         extensions.load(ROOT / "custom", only=None, without=options.without)
         return inspect.list_components(options.list) if options.list is not None else inspect.describe(options.describe)
-    if options.validate or options.test or options.export:
+    if options.report:
+        from framework.cli import report
+
+        return report.run(options)
+    if evaluates:
         from framework.cli import evaluate
 
         return evaluate.run(options, ROOT / "custom")

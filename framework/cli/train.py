@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from framework.cli.report import refresh
 from framework.core.config import dump
-from framework.core.errors import ConfigError, Problem, UserError
+from framework.core.errors import ConfigError, Interrupted, Problem, UserError
 from framework.core.files import write_text
+from framework.core.provenance import provenance
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resume_target
@@ -38,13 +40,19 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     started = time.monotonic()
     system, shell = _prepare(config, directory, checkpoint, options)
     directory.set_state("running", step=shell.steps_done)
+    directory.note({"made_by": provenance()})
     write_text(directory.config, yaml_text(config))
     try:
         was_stopped = fit(system, shell, directory, console, options)
-    except BaseException:
+    except BaseException as error:
         if directory.state().get("state") == "running":
-            directory.set_state("failed", step=directory.state().get("step", 0))
+            directory.set_state("failed", step=directory.state().get("step", 0), reason=_cause(error))
+        _add_seconds(directory, time.monotonic() - started)
+        if isinstance(error, Exception):  # Else the user wants to quit at once.
+            report(directory, console)
         raise
+    _add_seconds(directory, time.monotonic() - started)
+    report(directory, console)
     if was_stopped:
         _say(console, f"Stopped and saved. Go on with: resume={directory.root}")
         return INTERRUPTED
@@ -71,9 +79,9 @@ def fit(system: System, shell: Shell, directory: RunDirectory, console: Console,
         return True
     try:
         export(system, shell, directory, console)
-    except UserError:
+    except UserError as error:
         # The training is done and saved; there is nothing to resume, only an export to repeat.
-        directory.set_state("finished", step=shell.steps_done)
+        directory.set_state("finished", step=shell.steps_done, reason=str(error))
         raise
     directory.set_state("finished", step=shell.steps_done)
     return False
@@ -82,6 +90,12 @@ def fit(system: System, shell: Shell, directory: RunDirectory, console: Console,
 def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:
     """Write what the training was for, and name the files."""
     name_files(system.export(directory.root, shell.step_info("export")), directory, console)
+
+
+def report(directory: RunDirectory, console: Console) -> None:
+    """Write the report of what there is by now, and name it."""
+    if refresh(directory):
+        name_files([directory.report], directory, console)
 
 
 def name_files(paths: Iterable[Path], directory: RunDirectory, console: Console) -> None:
@@ -202,6 +216,20 @@ def yaml_text(config: RunConfig) -> str:
 
     tree = {**dump(config), "resume": None}
     return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong, for those who read of it later."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        return "Ended at once by the user."
+    return f"{type(error).__name__}: {error}"
+
+
+def _add_seconds(directory: RunDirectory, seconds: float) -> None:
+    """Record the time of a run, which may have been resumed."""
+    directory.note({"seconds": round(directory.state().get("seconds", 0.0) + seconds, 2)})
 
 
 def _resumed(config: RunConfig) -> tuple[RunDirectory, Path] | None:

@@ -21,7 +21,7 @@ def commit() -> str:
     try:
         name = _git(root, "rev-parse", "--short=12", "HEAD")
         is_changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs"))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
     return name + ("+changes" if is_changed else "")
 

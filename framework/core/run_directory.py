@@ -2,6 +2,7 @@
 
 <output_root>/<name>/<prompt-slug>@<time>/
     config.yaml  run.json  checkpoints/step-000500.ckpt  images/  mesh/  turntable.mp4  metrics.csv  tensorboard/
+    report.html  scores.json (where the result was scored)
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +43,7 @@ class RunDirectory:
             root = _unused(parent, stem)
             run = cls(root)
             run.set_state("running", step=0)
+            run.note({"started": datetime.now().isoformat(timespec="seconds")})
         except OSError as error:
             raise UserError(
                 f"output_root: cannot write to {parent}: {error.strerror or error}. Choose another folder with output_root=..."
@@ -84,6 +87,26 @@ class RunDirectory:
         """Video of the exported mesh."""
         return self.root / "turntable.mp4"
 
+    @property
+    def model(self) -> Path:
+        """The exported mesh."""
+        return self.mesh / "model.glb"
+
+    @property
+    def metrics(self) -> Path:
+        """Logged numbers by step."""
+        return self.root / "metrics.csv"
+
+    @property
+    def scores(self) -> Path:
+        """How good the result is, where somebody has judged it."""
+        return self.root / "scores.json"
+
+    @property
+    def report(self) -> Path:
+        """One page that shows all of the run."""
+        return self.root / "report.html"
+
     def checkpoint(self, step: int) -> Path:
         """The checkpoint written after `step` training steps."""
         return self.root / "checkpoints" / f"step-{step:06d}.ckpt"
@@ -108,12 +131,17 @@ class RunDirectory:
         (self.root / "run.json").unlink(missing_ok=True)
         self.root.rmdir()
 
-    def set_state(self, state: State, *, step: int) -> None:
-        """Record how far the run is, for `resume=last`."""
-        write_text(self.root / "run.json", json.dumps({"state": state, "step": step, "pid": os.getpid()}) + "\n")
+    def set_state(self, state: State, *, step: int, reason: str | None = None) -> None:
+        """Record how far the run is, for `resume=last`, and what went wrong if something did."""
+        self.note({"state": state, "step": step, "pid": os.getpid(), "reason": reason})
+
+    def note(self, entries: Mapping[str, Any]) -> None:
+        """Add entries to what is recorded of the run; None removes one."""
+        record = {key: value for key, value in {**self.state(), **entries}.items() if value is not None}
+        write_text(self.root / "run.json", json.dumps(record) + "\n")
 
     def state(self) -> dict[str, Any]:
-        """What `set_state` recorded last; empty where it cannot be read."""
+        """What `set_state` and `note` recorded; empty where it cannot be read."""
         try:
             record = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

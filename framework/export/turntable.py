@@ -8,7 +8,9 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import torch
+from jaxtyping import Float
 from rich.progress import track
+from torch import Tensor
 
 from framework.core.files import replacing
 from framework.export.mesh_rendering import MeshRenderer
@@ -56,9 +58,17 @@ def write_turntable(
 
 def turntable_views(mesh: Mesh, *, frames: int, size: int, elevation_deg: float = 15.0) -> Views:
     """Views around the z axis, counter-clockwise seen from above, that show all of the mesh."""
-    device = mesh.vertices.device
-    azimuth = torch.arange(frames, device=device) * (2.0 * math.pi / frames)
-    elevation = torch.full_like(azimuth, math.radians(elevation_deg))
+    azimuth = torch.arange(frames, device=mesh.vertices.device) * (2.0 * math.pi / frames)
+    return framed_views(mesh, azimuth, torch.full_like(azimuth, math.radians(elevation_deg)), size=size)
+
+
+def framed_views(mesh: Mesh, azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B"], *, size: int) -> Views:
+    """Views that show all of the mesh, lit from over the camera's shoulder.
+
+    Args:
+        azimuth, elevation: Where the cameras stand, radians.
+        size: Height and width of the images, pixels.
+    """
     reach = mesh.vertices.norm(dim=-1).max().item()
     distance = torch.full_like(azimuth, _MARGIN * reach / math.sin(0.5 * _FOV_Y))
     views = Views.orbit(azimuth, elevation, distance, torch.full_like(azimuth, _FOV_Y), height=size, width=size)

@@ -58,6 +58,7 @@ def test_an_empty_field_is_one_message_and_the_other_outputs_stay(
     assert run.state()["state"] == "finished"
     assert run.latest_checkpoint().is_file() and len(list(run.images.iterdir())) == 1
     assert not run.turntable.exists()
+    assert "Training is done, but the export failed: " in run.report.read_text()
 
 
 def test_validation_images_are_drawn_again(run: RunDirectory) -> None:

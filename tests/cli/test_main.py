@@ -37,7 +37,17 @@ def light(*arguments: str) -> tuple[int, str, str]:
 def test_help_is_shown_without_torch() -> None:
     status, output, _ = light("--help")
     assert status == 0
-    for word in ("--train", "--validate", "--test", "--export", "--list", "--describe", "--print-config", "--doctor"):
+    for word in (
+        "--train",
+        "--validate",
+        "--test",
+        "--export",
+        "--report",
+        "--list",
+        "--describe",
+        "--print-config",
+        "--doctor",
+    ):
         assert word in output
     for name in ("prompt", "prior", "seed", "output_root", "resume", "trainer.max_steps"):
         assert f"{name}=" in output
@@ -87,7 +97,7 @@ def test_a_faulty_config_is_one_message_without_torch_and_status_2(
         (["--describe", "geometri/x"], "error: --describe: there is no kind 'geometri'. Did you mean 'geometry'?"),
         (["--describe", "prior/toy"], "error: no prior is called 'toy'. Did you mean 'toybox'?"),
         (["--export"], "error: --run is missing"),
-        (["--config", DEFAULT, "--run", "x"], "error: --run needs --validate, --test or --export."),
+        (["--config", DEFAULT, "--run", "x"], "error: --run needs --validate, --test, --export or --report."),
         (["--export", "--run", "nowhere"], "error: nowhere: there is no such run folder."),
         (["--config", DEFAULT, "--without", "x"], "error: extensions: custom/ holds no 'x'."),
         (["--config", DEFAULT, "extensions=[x]"], "error: extensions: custom/ holds no 'x'."),
