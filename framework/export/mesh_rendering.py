@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.export.surface import interpolate, sample_texture
 from framework.ops.mesh_raycasting import RayCaster, RayHits
 from framework.structures.mesh import Mesh
 from framework.structures.rays import Rays
 from framework.structures.render_output import RenderOutput
+from framework.structures.surface import base_color, interpolate
 from framework.structures.views import Lights, Views
 
 
@@ -76,17 +76,11 @@ class MeshRenderer:
             normals = F.normalize(interpolate(mesh.normals, mesh.faces, hits.face, hits.barycentric), dim=-1)
         positions = torch.addcmul(rays.origins, rays.directions, hits.distance[:, None])
         cosine = (normals * F.normalize(lights.positions - positions, dim=-1)).sum(dim=-1, keepdim=True)
-        albedo = torch.ones_like(positions) if bool(lights.is_textureless) else self._albedo(hits)
+        albedo = (
+            torch.ones_like(positions) if bool(lights.is_textureless) else base_color(mesh, hits.face, hits.barycentric)
+        )
         color = (albedo * (lights.ambient + lights.diffuse * cosine.clamp_min(0.0))).clamp(0.0, 1.0)
         return torch.cat([color, normals, torch.ones_like(cosine), hits.distance[:, None]], dim=-1)
-
-    def _albedo(self, hits: RayHits) -> Float[Tensor, "N 3"]:
-        mesh = self._mesh
-        if mesh.texture is not None and mesh.uvs is not None:
-            return sample_texture(mesh.texture, interpolate(mesh.uvs, mesh.faces, hits.face, hits.barycentric))
-        if mesh.colors is not None:
-            return interpolate(mesh.colors, mesh.faces, hits.face, hits.barycentric)
-        return torch.ones_like(hits.barycentric)
 
 
 def render_mesh(

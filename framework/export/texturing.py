@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
-from framework.export.surface import interpolate
 from framework.ops.mesh_raycasting import RayCaster
 from framework.structures.mesh import Mesh
 from framework.structures.rays import Rays
+from framework.structures.surface import interpolate
 
 SurfaceColor = Callable[[Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]]
 """Base colour in [0, 1] at surface positions with unit normals."""

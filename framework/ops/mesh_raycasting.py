@@ -76,5 +76,8 @@ class RayCaster:
         return self._implementation.inside(points)
 
     def nearest(self, points: Float[Tensor, "P 3"]) -> NearestPoints:
-        """The point of the mesh that is nearest to each of `points`; any of them where several are."""
+        """The point of the mesh that is nearest to each of `points`; any of them where several are.
+
+        A triangle without area may be passed over for its neighbours, which share its corners.
+        """
         return self._implementation.nearest(points)

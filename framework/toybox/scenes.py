@@ -101,7 +101,7 @@ def _related(relation: str, groups: list[list[Part]], placement: Sequence[float]
     """Both objects side by side along y, or the first on top of the second; they touch."""
     first, second = groups
     first = _moved(first, np.zeros(3), between(0.8, 1.0, placement[2]))
-    (low_1, high_1), (low_2, high_2) = _extent(first), _extent(second)
+    (low_1, high_1), (low_2, high_2) = extent(first), extent(second)
     if relation == ON_TOP:
         shift = np.array([0.0, between(-0.08, 0.08, placement[3]), high_2[2] - low_1[2]])
     else:
@@ -111,7 +111,7 @@ def _related(relation: str, groups: list[list[Part]], placement: Sequence[float]
     return [*_moved(first, shift, 1.0), *second]
 
 
-def _extent(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
+def extent(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of the box about the parts."""
     spheres = np.concatenate([hull_spheres(part) for part in parts])
     return (spheres[:, :3] - spheres[:, 3:]).min(axis=0), (spheres[:, :3] + spheres[:, 3:]).max(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from framework.export.surface import interpolate, sample_texture
+from framework.structures.surface import interpolate, sample_texture
 from framework.export.texturing import bake, unwrap
 from framework.export.volume_color import VolumeColor
 from framework.structures.mesh import Mesh

@@ -105,6 +105,28 @@ def test_the_winding_number_bridges_a_missing_face(backend: str, device: torch.d
     assert caster.inside(points).tolist() == [True, True, False, False]
 
 
+def test_nearest_points_of_a_cube_are_those_of_its_faces_edges_and_corners(backend: str, device: torch.device) -> None:
+    vertices, faces = cube(device)
+    points = torch.tensor([[3.0, 0.2, -0.4], [2.0, 3.0, 0.4], [2.0, -3.0, 4.0], [0.1, -0.7, 0.2]], device=device)
+    expected = torch.tensor([[1.0, 0.2, -0.4], [1.0, 1.0, 0.4], [1.0, -1.0, 1.0], [0.1, -1.0, 0.2]], device=device)
+    nearest = RayCaster(vertices, faces, backend=backend).nearest(points)
+    torch.testing.assert_close(points_of(faces[nearest.face], vertices, nearest.barycentric), expected)
+    torch.testing.assert_close(nearest.distance, (points - expected).norm(dim=1))
+
+
+def test_warp_and_torch_find_points_equally_near(
+    warp_backend: str, device: torch.device, generator: torch.Generator
+) -> None:
+    vertices, faces = sphere(device)
+    points = (3.0 * torch.rand(1000, 3, generator=generator) - 1.5).to(device)
+    first, second = (RayCaster(vertices, faces, backend=name).nearest(points) for name in (warp_backend, "torch"))
+    torch.testing.assert_close(first.distance, second.distance, rtol=0, atol=1e-5)
+    for found in (first, second):
+        reached = (points_of(faces[found.face], vertices, found.barycentric) - points).norm(dim=1)
+        torch.testing.assert_close(reached, found.distance, rtol=0, atol=1e-5)
+        assert bool((found.barycentric > -1e-5).all())
+
+
 def test_later_changes_of_the_vertices_are_not_seen(backend: str, device: torch.device) -> None:
     vertices, faces = cube(device)
     caster = RayCaster(vertices, faces, backend=backend)
@@ -118,6 +140,7 @@ def test_no_rays_and_no_points_give_empty_answers(backend: str, device: torch.de
     nothing = torch.zeros(0, 3, device=device)
     assert len(caster.cast(Rays(nothing, nothing))) == 0
     assert caster.inside(nothing).shape == (0,)
+    assert len(caster.nearest(nothing)) == 0
 
 
 def test_meshes_that_cannot_be_are_refused() -> None:

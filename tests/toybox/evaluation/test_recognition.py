@@ -49,7 +49,9 @@ def test_true_renders_are_recognized(spec: Spec) -> None:
     for seed, prompt in enumerate(prompts):
         named = spec(prompt)
         image, view = drawn(named, seed)
-        right.append(is_same_shape(nearest_scene(image, view, named, generator=torch.Generator().manual_seed(1)), named))
+        right.append(
+            is_same_shape(nearest_scene(image, view, named, generator=torch.Generator().manual_seed(1)), named)
+        )
     assert sum(right) >= 5
 
 

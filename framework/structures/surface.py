@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from framework.structures.mesh import Mesh
+
 
 def interpolate(
     values: Float[Tensor, "V C"], faces: Int[Tensor, "F 3"], face: Int[Tensor, "N"], barycentric: Float[Tensor, "N 3"]
@@ -25,3 +27,12 @@ def sample_texture(texture: Float[Tensor, "H W 3"], uvs: Float[Tensor, "N 2"]) -
     image = texture.permute(2, 0, 1)[None]
     sampled = F.grid_sample(image, grid[None, None], mode="bilinear", padding_mode="border", align_corners=False)
     return sampled[0, :, 0].T
+
+
+def base_color(mesh: Mesh, face: Int[Tensor, "N"], barycentric: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """What colour a mesh has at points of its faces, in [0, 1], sRGB: of its texture, else its vertices, else white."""
+    if mesh.texture is not None and mesh.uvs is not None:
+        return sample_texture(mesh.texture, interpolate(mesh.uvs, mesh.faces, face, barycentric))
+    if mesh.colors is not None:
+        return interpolate(mesh.colors, mesh.faces, face, barycentric)
+    return torch.ones_like(barycentric)
