@@ -21,6 +21,7 @@ EPILOG = """examples:
   python launch.py --config configs/dreamfusion.yaml prompt="a red mushroom"
   python launch.py --config configs/dreamfusion.yaml resume=last
   python launch.py --export --run outputs/dreamfusion/a-red-mushroom@20260101-120000
+  python launch.py --evaluate outputs/dreamfusion/*
   python launch.py --list geometry
   python launch.py --describe guidance/score-distillation
 
@@ -40,6 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     action.add_argument("--validate", action="store_true", help="draw the validation images of --run")
     action.add_argument("--test", action="store_true", help="render the turntable of --run")
     action.add_argument("--export", action="store_true", help="write the mesh of --run, and its turntable")
+    action.add_argument(
+        "--evaluate", nargs="+", metavar="RUN|GLB", help="score meshes against the toybox scenes their prompts name"
+    )
     action.add_argument("--report", action="store_true", help="write the report of --run from its files")
     action.add_argument(
         "--list", nargs="?", const="", metavar="KIND", help="list registered components, of one kind or all"
@@ -97,6 +101,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
         extensions.load(ROOT / "custom", only=None, without=options.without)
         return inspect.list_components(options.list) if options.list is not None else inspect.describe(options.describe)
+    if options.evaluate:
+        from framework.cli import scoring
+
+        return scoring.run(options)
     if options.report:
         from framework.cli import report
 

@@ -16,7 +16,7 @@ from framework.cli.report import refresh
 from framework.core.config import dump
 from framework.core.errors import ConfigError, Interrupted, Problem, UserError
 from framework.core.files import write_text
-from framework.core.provenance import provenance
+from framework.core.provenance import peak_memory, provenance
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resume_target
@@ -47,11 +47,11 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     except BaseException as error:
         if directory.state().get("state") == "running":
             directory.set_state("failed", step=directory.state().get("step", 0), reason=_cause(error))
-        _add_seconds(directory, time.monotonic() - started)
+        _add_costs(directory, time.monotonic() - started)
         if isinstance(error, Exception):  # Else the user wants to quit at once.
             report(directory, console)
         raise
-    _add_seconds(directory, time.monotonic() - started)
+    _add_costs(directory, time.monotonic() - started)
     report(directory, console)
     if was_stopped:
         _say(console, f"Stopped and saved. Go on with: resume={directory.root}")
@@ -227,9 +227,13 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _add_seconds(directory: RunDirectory, seconds: float) -> None:
-    """Record the time of a run, which may have been resumed."""
-    directory.note({"seconds": round(directory.state().get("seconds", 0.0) + seconds, 2)})
+def _add_costs(directory: RunDirectory, seconds: float) -> None:
+    """Record time and memory of a run, which may have been resumed."""
+    before, peak = directory.state(), peak_memory()
+    entries: dict[str, float] = {"seconds": round(before.get("seconds", 0.0) + seconds, 2)}
+    if peak is not None:
+        entries["peak_memory_gib"] = max(before.get("peak_memory_gib", 0.0), round(peak / 2**30, 3))
+    directory.note(entries)
 
 
 def _resumed(config: RunConfig) -> tuple[RunDirectory, Path] | None:

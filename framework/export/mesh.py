@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from framework.core.errors import UserError
+from framework.core.files import write_text
 from framework.core.registries import EXPORTERS
 from framework.core.step import StepInfo
 from framework.export.base import Exporter
@@ -102,10 +104,11 @@ class MeshExporter(Exporter):
     config: Config
 
     def export(self, scene: Scene, renderer: Renderer, folder: Path, step: StepInfo) -> list[Path]:
-        """Write `model.glb` and `model.obj` with its material and texture into `folder`."""
+        """Write `model.glb`, `model.obj` with its material and texture, and `export.json` (an `ExportReport`)."""
         mesh, report = self.build(scene, renderer, step)
         glb = folder / "model.glb"
         write_glb(mesh, glb)
+        write_text(folder / "export.json", json.dumps(asdict(report), indent=2) + "\n")
         written = [glb, *write_obj(mesh, folder / "model.obj")]
         _log.info("Exported %s: %s.", glb, report)
         return written

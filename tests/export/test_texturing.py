@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from framework.structures.surface import interpolate, sample_texture
 from framework.export.texturing import bake, unwrap
 from framework.export.volume_color import VolumeColor
 from framework.structures.mesh import Mesh
+from framework.structures.surface import interpolate, sample_texture
 
 
 def random_points(mesh: Mesh, count: int = 2000):

@@ -26,7 +26,8 @@ def with_floaters(scene: Scene, draw: Draw) -> Scene:
     """Small balls in the colours of the scene hang about it."""
     count = int(draw(3, 8))
     floaters = [
-        sphere((_direction(draw) * draw(0.55, 0.85)).tolist(), draw(0.07, 0.16), _any(scene, draw).color) for _ in range(count)
+        sphere((_direction(draw) * draw(0.55, 0.85)).tolist(), draw(0.07, 0.16), _any(scene, draw).color)
+        for _ in range(count)
     ]
     return _with_parts(scene, [*scene.parts, *floaters])
 

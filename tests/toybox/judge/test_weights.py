@@ -24,7 +24,7 @@ def test_a_saved_judge_answers_alike(tmp_path: Path) -> None:
 
 
 def test_a_missing_judge_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="There is no judge at .*judge.safetensors"):
+    with pytest.raises(UserError, match=r"There is no judge at .*judge\.safetensors"):
         load_judge(tmp_path)
 
 
