@@ -18,6 +18,8 @@ from framework.toybox.scenes import Scene
 Draw = Callable[[float | int, float | int], float]
 """A uniform number between two bounds."""
 
+MAX_PARTS = 31
+"""What the renderer takes (see `tracing_warp`); further parts of a spoiled scene are left out."""
 SIDE_DEG = (50.0, 130.0)
 """Azimuths, either way from the front, from where two fronts are seen at once."""
 
@@ -29,7 +31,7 @@ def with_floaters(scene: Scene, draw: Draw) -> Scene:
         sphere((_direction(draw) * draw(0.55, 0.85)).tolist(), draw(0.07, 0.16), _any(scene, draw).color)
         for _ in range(count)
     ]
-    return _with_parts(scene, [*scene.parts, *floaters])
+    return _with_parts(scene, [*scene.parts[: MAX_PARTS - count], *floaters])
 
 
 def melted(scene: Scene, draw: Draw) -> Scene:
@@ -42,7 +44,7 @@ def two_faced(scene: Scene) -> Scene:
     """The front, on both sides."""
     fronts = [part for part in scene.parts if part.center[0] >= -0.02]
     turned = [part.transformed(turn("z", 180), np.zeros(3), 1.0) for part in fronts]
-    return _with_parts(scene, [*fronts, *turned])
+    return _with_parts(scene, [part for pair in zip(fronts, turned, strict=True) for part in pair])
 
 
 def turned(scene: Scene, degrees: float) -> Scene:
@@ -53,7 +55,8 @@ def turned(scene: Scene, degrees: float) -> Scene:
 
 def merged(scene: Scene, other: Scene) -> Scene:
     """Two scenes in one place."""
-    return _with_parts(scene, [*scene.parts, *other.parts])
+    half = MAX_PARTS // 2
+    return _with_parts(scene, [*scene.parts[:half], *other.parts[:half]])
 
 
 def blob(draw: Draw) -> list[Part]:
@@ -115,4 +118,4 @@ def _any(scene: Scene, draw: Draw) -> Part:
 
 
 def _with_parts(scene: Scene, parts: list[Part]) -> Scene:
-    return dataclasses.replace(scene, parts=tuple(parts))
+    return dataclasses.replace(scene, parts=tuple(parts[:MAX_PARTS]))

@@ -11,6 +11,7 @@ from framework.toybox.judge import spoiling
 from framework.toybox.judge.batches import IMAGE_FAULTS, SCENE_FAULTS, judged_batch, worn
 from framework.toybox.pack import ScenePack, signed_distance
 from framework.toybox.scenes import Scene, build
+from framework.toybox.tracing_warp import MAX_PARTS
 
 
 def scene_of(prompt: str) -> Scene:
@@ -35,6 +36,17 @@ def test_floaters_are_added_and_the_scene_stays() -> None:
     scene = scene_of("a red cube")
     spoiled = spoiling.with_floaters(scene, source().between)
     assert spoiled.parts[: len(scene.parts)] == scene.parts and len(spoiled.parts) >= len(scene.parts) + 3
+
+
+def test_spoiled_scenes_have_no_more_parts_than_can_be_rendered() -> None:
+    large = scene_of("a gray castle")
+    assert spoiling.MAX_PARTS == MAX_PARTS
+    for spoiled in (
+        spoiling.merged(large, large),
+        spoiling.two_faced(large),
+        spoiling.with_floaters(large, source().between),
+    ):
+        assert len(spoiled.parts) <= MAX_PARTS
 
 
 def test_a_full_turn_changes_nothing_and_half_a_turn_mirrors_x_and_y() -> None:
