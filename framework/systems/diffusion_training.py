@@ -1,6 +1,6 @@
 """Training a small text-to-image model on captioned renders of toybox scenes: the bundled prior's recipe.
 
-Velocity prediction (arXiv:2202.00512) under a cosine schedule, the text encoder trained jointly. The camera reaches the
+The network predicts the clean image, under a cosine schedule; the text encoder is trained jointly. The camera reaches the
 UNet through its class embedding and is withheld half of the time, so that the same weights serve guidance by text alone
 and by text and camera. What is shipped is the moving average of the weights.
 """
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ from framework.diffusion.families.text import ClipText
 from framework.diffusion.families.unet import UNetModel
 from framework.diffusion.model_prior import ModelPrior
 from framework.diffusion.noise_schedule import NoiseSchedule
+from framework.diffusion.prediction import Prediction
 from framework.diffusion.prior import Prior
 from framework.diffusion.sampling import sample
 from framework.structures.losses import LossTerms, TermOutput
@@ -41,6 +42,7 @@ from framework.toybox.captions import VOCABULARY
 from framework.toybox.tokens import build_tokenizer
 from framework.toybox.views import ViewDistribution
 
+_LEAST_VARIANCE = 0.05
 SHEET_PROMPTS = (
     "a red cube, front view",
     "a blue robot, front view",
@@ -98,7 +100,7 @@ class ModelConfig:
 
 @SYSTEMS.register("diffusion-training")
 class DiffusionTraining(System):
-    """Train a pixel-space text-to-image model on the toybox (DDPM, arXiv:2006.11239; velocity, arXiv:2202.00512)."""
+    """Train a pixel-space text-to-image model on the toybox (DDPM, arXiv:2006.11239)."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(System.Config):
@@ -116,9 +118,12 @@ class DiffusionTraining(System):
         """How often the camera is withheld."""
         ema_decay: float = 0.999
         """Decay of the moving average of the weights."""
-        velocity_share: float = 0.1
-        """Share of the velocity's error in the loss; the rest is the error of the predicted image. The velocity's alone is
-        nearly all about fine noise, and teaches little about what stands behind much noise, where distillation asks."""
+        prediction: Literal["sample", "velocity"] = "sample"
+        """What the network predicts. A clean image lies near few dimensions, which a narrow network can carry; a velocity
+        contains the noise of every pixel, which it would have to pass through (arXiv:2511.13720)."""
+        noise_level_balance: float = 0.1
+        """Weight of the velocity's error in the loss, beside 1 for the error of the image. The velocity's alone is nearly
+        all about fine noise, and teaches little about what stands behind much noise, where distillation asks."""
         start_from: str | None = None
         """A folder of weights to start from, `bundled` for those of the package; by default random ones."""
         sheet_guidance_scale: float = 3.0
@@ -127,10 +132,12 @@ class DiffusionTraining(System):
         """Trained prompts of which a sample is judged when the model is exported; 0 for none."""
 
         def __post_init__(self) -> None:
+            if self.noise_level_balance < 0.0:
+                raise ValueError(f"noise_level_balance must not be negative, got {self.noise_level_balance:g}.")
             if self.batch_size < 1 or self.num_timesteps < 2:
                 sizes = f"{self.batch_size} and {self.num_timesteps}"
                 raise ValueError(f"batch_size must be at least 1 and num_timesteps at least 2, got {sizes}.")
-            for name in ("caption_dropout", "camera_dropout", "ema_decay", "velocity_share"):
+            for name in ("caption_dropout", "camera_dropout", "ema_decay"):
                 if not 0.0 <= getattr(self, name) <= 1.0:
                     raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name):g}.")
             if self.image_size % (self.model.pixel_unshuffle * 2 ** (len(self.model.channels) - 1)):
@@ -163,13 +170,13 @@ class DiffusionTraining(System):
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
         noisy = schedule.add_noise(clean, noise, timestep).noisy
         states, camera = self._conditions(batch, generator)
-        velocity = self.model.denoise(noisy, timestep, states, camera)
+        raw = self.model.denoise(noisy, timestep, states, camera)
         alpha, sigma = schedule.at(timestep)
-        error = (velocity - (alpha * noise - sigma * clean)).square()
-        share = self.config.velocity_share
-        weight = share + (1.0 - share) * sigma**2  # x_0 = alpha x_t - sigma v: its error is sigma times that of v
+        predicted = Prediction(raw, noisy, alpha, sigma, self.config.prediction).sample
+        # The error of the velocity is that of the image over sigma; towards no noise it would outgrow everything.
+        weight = 1.0 + self.config.noise_level_balance / sigma.square().clamp(min=_LEAST_VARIANCE)
         terms = LossTerms()
-        terms.add("denoising", TermOutput({"denoising": (weight * error).mean()}), weight=1.0)
+        terms.add("denoising", TermOutput({"denoising": (weight * (predicted - clean).square()).mean()}), weight=1.0)
         return terms
 
     @torch.no_grad()
@@ -239,7 +246,7 @@ class DiffusionTraining(System):
             text=ClipText(self.tokenizer, text_encoder),
             codec=PixelCodec(self.config.image_size, self.config.image_size),
             schedule=NoiseSchedule.cosine(self.config.num_timesteps),
-            parameterization="velocity",
+            parameterization=self.config.prediction,
             pixel_unshuffle=self.config.model.pixel_unshuffle,
         )
 
@@ -339,7 +346,7 @@ def _scheduler_config(config: DiffusionTraining.Config) -> dict[str, Any]:
         "_class_name": "DDIMScheduler",
         "num_train_timesteps": config.num_timesteps,
         "beta_schedule": "squaredcos_cap_v2",
-        "prediction_type": "v_prediction",
+        "prediction_type": {"velocity": "v_prediction", "sample": "sample"}[config.prediction],
         "clip_sample": True,
         "set_alpha_to_one": False,
         "steps_offset": 0,

@@ -69,7 +69,7 @@ def test_the_exported_folder_opens_as_a_prior_with_the_averaged_weights(finished
     config = PRIORS.find("toybox").Config(folder=str(folder), dtype="float32")
     prior = PRIORS.build(config, device=torch.device("cpu"))
     assert isinstance(prior, ToyboxPrior)
-    assert prior.sample_shape == (3, 16, 16) and prior.parameterization == "velocity" and prior.takes_camera
+    assert prior.sample_shape == (3, 16, 16) and prior.parameterization == "sample" and prior.takes_camera
 
     state = load_checkpoint(finished.checkpoint(4))["state"]["system"]
     saved = prior.model.unet.state_dict()
