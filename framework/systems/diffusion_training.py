@@ -318,7 +318,11 @@ def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
         norm_num_groups=shape.groups,
         class_embed_type="projection",
         projection_class_embeddings_input_dim=CAMERA_DIM,
+        # The caption as a whole reaches every layer with the timestep, not only those that attend to its words.
+        addition_embed_type="text",
+        addition_embed_type_num_heads=shape.heads,
     )
+    nn.init.zeros_(unet.add_embedding.norm2.weight)  # it begins without a say
     # The fused attention's backward pass takes a quarter of a training step on a CPU; plain products do not.
     unet.set_attn_processor(AttnProcessor())
     return cast(nn.Module, unet)

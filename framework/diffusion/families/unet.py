@@ -139,7 +139,7 @@ class UNetModel:
             )
         if config.out_channels not in (channels, 2 * channels):
             raise ValueError(f"its UNet returns {config.out_channels} channels where samples have {channels}.")
-        if config.addition_embed_type is not None:
+        if config.addition_embed_type not in (None, "text"):  # "text" pools the states that it is given anyway
             raise ValueError(f"its UNet wants '{config.addition_embed_type}' embeddings, which are not supported.")
         if config.num_class_embeds is not None or config.class_embed_type not in (None, "projection"):
             raise ValueError("its UNet wants class labels, which are not supported.")
