@@ -41,6 +41,14 @@ BENCHMARKS = {
             "framework.bench.results",
         ),
         Benchmark(
+            "evaluation",
+            "Evaluation",
+            "The default config on prompts that nothing was tuned on, beside the start blob, the best ellipsoid, shuffled "
+            "names, samples of the prior, and the oracle prior told the camera, which is what the field can hold: each view "
+            "is then drawn towards the true image of its camera. Shares are means, other numbers interquartile means.",
+            "framework.bench.evaluation",
+        ),
+        Benchmark(
             "operations",
             "Operations",
             "Each implementation of an operation, called in turn in one process; medians. Forward and backward.",

@@ -107,7 +107,7 @@ def _spec(target: Target) -> SceneSpec:
 
 def _record(target: Target, result: Scored) -> None:
     """Write the scores into the run, or beside the file, with what the run noted of its time and memory."""
-    noted = {} if target.directory is None else target.directory.state()
+    noted: dict[str, Any] = {} if target.directory is None else target.directory.state()
     values = {
         "prompt": target.prompt,
         **result.values,

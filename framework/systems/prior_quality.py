@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from rich.progress import track
+from torch import Tensor
 
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.prior import Prior
@@ -41,11 +44,18 @@ def right_objects(
     """
     started = time.perf_counter()
     specs = judged_prompts(count)
-    views = _views(len(specs), prior.sample_shape[-1], generator)
+    views = random_views(len(specs), prior.sample_shape[-1], generator)
     is_right = []
     for start in track(range(0, count, BATCH_SIZE), description="Drawing and judging samples", transient=True):
         rows = slice(start, start + BATCH_SIZE)
-        images = _samples(prior, specs[rows], views[rows], guidance_scale, num_steps, generator).cpu()
+        images = samples_of(
+            prior,
+            specs[rows],
+            views[rows],
+            guidance_scale=guidance_scale,
+            num_steps=num_steps,
+            generator=generator,
+        ).cpu()
         for image, index in zip(images, range(count)[rows], strict=True):
             nearest = nearest_scene(image, views[[index]], specs[index], generator=generator)
             is_right.append(is_same_shape(nearest, specs[index]))
@@ -72,20 +82,27 @@ def judged_prompts(count: int) -> list[SceneSpec]:
     return [closed[index * len(closed) // count] for index in range(count)]
 
 
-def _views(count: int, size: int, generator: torch.Generator) -> Views:
+def random_views(count: int, size: int, generator: torch.Generator) -> Views:
+    """Views as the prior was trained on."""
     drawn = ViewDistribution().sample(count, size=size, generator=generator)
     lights = Lights.ambient_only(drawn.cameras.positions)
     return Views(drawn.cameras, drawn.azimuth, drawn.elevation, drawn.distance, lights)
 
 
-def _samples(
+def samples_of(
     prior: Prior,
-    specs: list[SceneSpec],
+    specs: Sequence[SceneSpec],
     views: Views,
+    *,
     guidance_scale: float,
     num_steps: int,
     generator: torch.Generator,
-) -> torch.Tensor:
+) -> Float[Tensor, "B H W 3"]:
+    """Images of scenes, each from its view, which the prior is told by camera and in words; in [0, 1].
+
+    Args:
+        generator: On the CPU.
+    """
     angles = zip(views.azimuth.tolist(), views.elevation.tolist(), strict=True)
     words = [view_words(*pair) for pair in angles]
     prompts = [caption(dataclasses.replace(spec, view=view)) for spec, view in zip(specs, words, strict=True)]

@@ -1,0 +1,59 @@
+"""Rows of the evaluation, without its runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+
+from framework.bench.evaluation import LISTS, METHODS, _ellipsoid_mesh, jobs, prompts_of, suite
+from framework.bench.rows import Measure, Report, Row
+from framework.toybox.captions import parse_prompt
+from framework.toybox.evaluation.ellipsoid import Ellipsoid
+from framework.toybox.evaluation.voxels import intersection_over_union, voxelize
+
+
+def row(name: str, score: float | None, right: float) -> Row:
+    measures = Measure(name="shape score", value=score), Measure(name="objects right", value=right, unit="%")
+    return Row(name=name, measures=measures, commit="c", machine="m", seed=0, seconds=1.0)
+
+
+def test_the_default_runs_24_prompts_and_eight_of_them_with_two_more_seeds() -> None:
+    default = jobs(METHODS[0])
+    seeds = Counter(job.seed for job in default)
+    assert seeds == {0: 24, 1: 8, 2: 8}
+    assert Counter(job.list_name for job in default if job.seed == 0) == dict.fromkeys(LISTS, 8)
+    assert {job.list_name for job in default if job.seed == 1} == set(LISTS)
+    assert len({job.folder for job in default}) == len(default)
+
+
+def test_no_row_has_the_name_of_another() -> None:
+    found = suite()
+    names = [case.name for case in found.cases] + [summary.name for summary in found.summaries]
+    assert len(names) == len(set(names))
+
+
+def test_summaries_are_shares_and_interquartile_means_over_the_rows_there_are() -> None:
+    summary = next(item for item in suite().summaries if item.name == "default, test-seen, all")
+    assert summary.of(Report("evaluation")) is None
+
+    prompts = prompts_of("test-seen")
+    scores = [-9.0, 0.2, 0.4, None, 0.6, 9.0]
+    rows = [
+        row(f"default, test-seen, {prompt}", score, 100.0 * (i < 3))
+        for i, (prompt, score) in enumerate(zip(prompts, scores, strict=False))
+    ]
+    outcome = summary.of(Report("evaluation", {item.name: item for item in rows}))
+    assert outcome is not None
+    values = {measure.name: measure for measure in outcome.measures}
+    assert abs((values["shape score"].value or 0.0) - 0.4) < 1e-9 and values["shape score"].at_least == 0.35
+    assert values["objects right"].value == 50.0
+    assert outcome.note.startswith("Over 6 of ")
+
+
+def test_the_mesh_of_an_ellipsoid_fills_the_same_cells() -> None:
+    ellipsoid = Ellipsoid(torch.tensor([0.1, 0.0, -0.1]), torch.diag(torch.tensor([2.0, 3.0, 1.5])))
+    spec = parse_prompt("a red cube")
+    assert spec is not None
+    mesh = _ellipsoid_mesh(ellipsoid, spec)
+    assert intersection_over_union(voxelize(mesh), ellipsoid.cells(64)) > 0.97
