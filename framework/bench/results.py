@@ -58,8 +58,8 @@ class Prior:
 
 
 PRIORS = (
-    Prior("oracle", ("--config", "configs/dreamfusion.yaml", "prior=oracle"), _LEAST_ORACLE_SCORE),
-    Prior("oracle in words", ("--config", "configs/debug/oracle.yaml")),
+    Prior("oracle", ("--config", "configs/debug/oracle.yaml"), _LEAST_ORACLE_SCORE),
+    Prior("oracle in words", ("--config", "configs/debug/oracle-words.yaml")),
     Prior("network", ("--config", "configs/dreamfusion.yaml", "prior=toybox", "system.guidance.guidance_scale=15")),
 )
 
