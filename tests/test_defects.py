@@ -115,8 +115,10 @@ DRAWS_IN_PLACE = {
 }
 GLOBAL_ONLY = {"rand_like", "randn_like", "randint_like", "seed", "manual_seed", "dropout"}
 INITIALISED_GLOBALLY = {"Linear", "Conv1d", "Conv2d", "Conv3d", "Embedding", "MultiheadAttention"}
-# diffusers draws initial weights from the global generator, which is put back as it was.
-SEEDED_FOR_OTHERS = {("framework/systems/diffusion_training.py", "manual_seed")}
+# diffusers, and layers of torch, draw initial weights from the global generator, which is put back as it was.
+SEEDED_FOR_OTHERS = {("framework/systems/diffusion_training.py", "manual_seed")} | {
+    ("framework/toybox/judge/network.py", name) for name in ("manual_seed", "Conv2d", "Linear")
+}
 
 
 def global_draws(tree: ast.AST) -> Iterator[tuple[str, int]]:

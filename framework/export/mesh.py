@@ -108,8 +108,9 @@ class MeshExporter(Exporter):
         mesh, report = self.build(scene, renderer, step)
         glb = folder / "model.glb"
         write_glb(mesh, glb)
-        write_text(folder / "export.json", json.dumps(asdict(report), indent=2) + "\n")
-        written = [glb, *write_obj(mesh, folder / "model.obj")]
+        record = folder / "export.json"
+        write_text(record, json.dumps(asdict(report), indent=2) + "\n")
+        written = [glb, *write_obj(mesh, folder / "model.obj"), record]
         _log.info("Exported %s: %s.", glb, report)
         return written
 

@@ -52,10 +52,7 @@ class JudgeTraining(System):
 
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
-        with torch.random.fork_rng(devices=[]):
-            # torch draws initial weights from the global generator; it is given back as it was.
-            torch.manual_seed(named_generator(run.seed, "judge").initial_seed())
-            self.judge = Judge(config.widths)
+        self.judge = Judge(config.widths, seed=named_generator(run.seed, "judge").initial_seed())
         self.to(device)
         self._batches = Ahead(self._batch)
 

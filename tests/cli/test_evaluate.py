@@ -32,7 +32,7 @@ def run(launch: Any) -> RunDirectory:
 def test_a_run_ends_with_a_mesh_and_its_turntable_and_they_can_be_made_again(launch: Any) -> None:
     assert launch.small(SHORT, MESH) == 0
     (run,) = launch.runs()
-    assert {path.suffix for path in run.mesh.iterdir()} == {".glb", ".obj", ".mtl", ".png"}
+    assert {path.suffix for path in run.mesh.iterdir()} == {".glb", ".obj", ".mtl", ".png", ".json"}
     model, video = run.mesh / "model.glb", run.turntable
     assert model.read_bytes()[:4] == b"glTF" and b"ftyp" in video.read_bytes()[:12]
 

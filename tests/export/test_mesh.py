@@ -52,7 +52,7 @@ def test_the_mesh_is_the_visible_ball_without_cavity_and_debris(scene, renderer,
 
 def test_both_sides_of_the_delivered_file_show_the_colours_of_the_volume(scene, renderer, step, tmp_path) -> None:
     files = MeshExporter(MeshExporter.Config(**SMALL)).export(scene, renderer, tmp_path / "mesh", step)
-    assert [file.name for file in files] == ["model.glb", "model.obj", "model.mtl", "model.png"]
+    assert [file.name for file in files] == ["model.glb", "model.obj", "model.mtl", "model.png", "export.json"]
     azimuth = torch.tensor([0.0, torch.pi])
     fill = torch.ones(2)
     views = Views.orbit(azimuth, 0.0 * fill, 3.0 * fill, 0.6 * fill, height=33, width=33)

@@ -74,16 +74,20 @@ class Judge(nn.Module):
 
     Args:
         widths: Channels at 32, 16, 8 and 4 pixels a side.
+        seed: Of the initial weights.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192), *, seed: int = 0) -> None:
         super().__init__()
         self.widths = widths
-        stages: list[nn.Module] = [nn.Conv2d(3, widths[0], 5, stride=2, padding=2)]
-        for before, after in zip((widths[0], *widths), widths, strict=False):
-            stages += [_Residual(before, after, stride=1 if before == after else 2)]
-        self.body = nn.Sequential(*stages, nn.GroupNorm(8, widths[-1]), nn.SiLU())
-        self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], len(options)) for name, options in CHOICES.items()})
+        with torch.random.fork_rng(devices=[]):
+            # torch draws initial weights from the global generator; it is given back as it was.
+            torch.manual_seed(seed)
+            stages: list[nn.Module] = [nn.Conv2d(3, widths[0], 5, stride=2, padding=2)]
+            for before, after in zip((widths[0], *widths), widths, strict=False):
+                stages += [_Residual(before, after, stride=1 if before == after else 2)]
+            self.body = nn.Sequential(*stages, nn.GroupNorm(8, widths[-1]), nn.SiLU())
+            self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], len(options)) for name, options in CHOICES.items()})
 
     def forward(self, images: Float[Tensor, "B H W 3"]) -> dict[str, Float[Tensor, "B answers"]]:
         """Log-probabilities of the answers for each image.

@@ -64,3 +64,11 @@ def test_a_rejected_object_is_nothing() -> None:
     opinion = opinion_of(None)
     assert not opinion.has_objects_of(spec_of("a red cube"))
     assert not opinion.has_objects_of(spec_of("a car"))
+
+
+def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:
+    state = torch.get_rng_state()
+    one, same, other = (Judge((8, 8, 16, 16), seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["body.0.weight"], other["body.0.weight"])
