@@ -55,6 +55,13 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def recipe(run: Any) -> dict[str, Any]:
+    """The configuration of a run without the places on this machine, as a card beside trained weights keeps it."""
+    from framework.core.config import dump
+
+    return {name: value for name, value in dump(run).items() if name not in ("output_root", "resume")}
+
+
 def provenance() -> dict[str, Any]:
     """Commit, machine and versions."""
     return {"commit": commit(), "machine": machine(), "versions": versions()}

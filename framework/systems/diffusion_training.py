@@ -267,8 +267,7 @@ class DiffusionTraining(System):
             ) from error
 
     def _card(self, step: StepInfo) -> dict[str, Any]:
-        from framework.core.config import dump
-        from framework.core.provenance import provenance
+        from framework.core.provenance import provenance, recipe
         from framework.toybox.captions import BACK_AZIMUTH_DEG, FRONT_AZIMUTH_DEG, OVERHEAD_ELEVATION_DEG
         from framework.toybox.reference import reference_digest
 
@@ -280,7 +279,7 @@ class DiffusionTraining(System):
             "view_words": bins,
             "steps": step.step,
             "seed": self.run.seed,
-            "recipe": dump(self.run),
+            "recipe": recipe(self.run),
             "made_by": provenance(),
             "reference_renders": reference_digest(),
             "quality": self._quality(step) if self.config.judged_prompts else None,

@@ -80,14 +80,13 @@ class JudgeTraining(System):
 
     def export(self, folder: Path, step: StepInfo) -> list[Path]:
         """Write the weights, and a card that says how far they can be trusted."""
-        from framework.core.config import dump
-        from framework.core.provenance import provenance
+        from framework.core.provenance import provenance, recipe
         from framework.toybox.judge.quality import trust
 
         card: dict[str, Any] = {
             "steps": step.step,
             "seed": self.run.seed,
-            "recipe": dump(self.run),
+            "recipe": recipe(self.run),
             "made_by": provenance(),
             "quality": None,
         }
