@@ -18,13 +18,13 @@ from torch import Tensor
 
 from framework.ops.hash_encoding import PRIMES, HashGridLayout
 from framework.ops.warp.differentiation import refuse_second_derivatives
-from framework.ops.warp.launching import array, launch, num_threads
+from framework.ops.warp.launching import array, launch
 
 wp.set_module_options({"enable_backward": False})
 
 _POINTS_PER_BLOCK = 1024
 _GROUPS = 8
-"""Groups of levels where the gradient to the positions is needed: enough for as many threads."""
+"""Groups of levels on a CPU: enough for as many threads, and for fewer a fair share of cheap and dear levels."""
 
 _PRIME_Y = wp.constant(wp.uint32(PRIMES[1]))
 _PRIME_Z = wp.constant(wp.uint32(PRIMES[2]))
@@ -71,7 +71,7 @@ def _groups(device: torch.device, layout: HashGridLayout, needs_positions: bool)
     if device.type == "cuda":
         return 1 if needs_positions else layout.num_levels
     # Not by the number of threads, on which the order of the sum over groups would depend.
-    return min(_GROUPS, layout.num_levels) if needs_positions else min(num_threads(), layout.num_levels)
+    return min(_GROUPS, layout.num_levels)
 
 
 def _run(
