@@ -9,6 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from framework.export.loading import load_glb
 from framework.structures.mesh import Mesh
 from framework.systems.prior_quality import random_views, samples_of
 from framework.systems.scoring import score
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.colors import COLORS
 from framework.toybox.evaluation.ellipsoid import Ellipsoid, best_ellipsoid
 from framework.toybox.evaluation.voxels import scene_cells
@@ -40,7 +41,7 @@ from framework.toybox.scenes import SceneSpec, build
 PROMPTS = ROOT / "configs" / "toybox" / "prompts"
 LISTS = ("test-seen", "test-pair", "test-toy")
 PROMPTS_OF_A_LIST = 8
-"""The first so many of each list; together 24."""
+"""Evenly spread over each list; together 24."""
 PROMPTS_WITH_MORE_SEEDS = 8
 MORE_SEEDS = (1, 2)
 _SAMPLED_VIEWS, _SAMPLED_GUIDANCE, _SAMPLED_STEPS = 8, 3.0, 30
@@ -100,8 +101,13 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where its run is kept."""
-        kept = ROOT / "outputs" / "bench" / commit() / prompt_slug(self.method.name)
-        return kept / self.list_name / f"{prompt_slug(self.prompt)}-{self.seed}"
+        return _kept_root() / prompt_slug(self.method.name) / self.list_name / f"{prompt_slug(self.prompt)}-{self.seed}"
+
+
+@cache
+def _kept_root() -> Path:
+    """Where runs of this version of the code are kept."""
+    return ROOT / "outputs" / "bench" / commit()
 
 
 def suite() -> Suite:
@@ -139,7 +145,7 @@ def _measuring(job: Job) -> Callable[[Path], Outcome]:
         directory = _kept(job)
         path = pictures / f"{prompt_slug(job.name)}.png"
         write_strip(load_glb(directory.model), path)
-        values = score(directory.model, _spec(job.prompt)).values
+        values = score(directory.model, parse_scene(job.prompt)).values
         values["seconds"] = directory.state()["seconds"]
         return Outcome(measures=_measures(values), note=_seen(values), picture=f"{pictures.name}/{path.name}")
 
@@ -184,19 +190,13 @@ def _percent(flag: bool | None) -> float | None:
     return None if flag is None else 100.0 * flag
 
 
-def _spec(prompt: str) -> SceneSpec:
-    spec = parse_prompt(prompt)
-    assert spec is not None, prompt
-    return spec
-
-
 def _start_blob(list_name: str) -> Callable[[Path], Outcome]:
     """The field before it has learnt anything, as every prompt of the list."""
 
     def measure(pictures: Path) -> Outcome:
         method = Method("start blob", (*DEFAULT, "trainer.max_steps=1"))
         glb = _kept(Job(method, "any", "a snowman", SEED)).model
-        return _aggregate([score(glb, _spec(prompt)).values for prompt in prompts_of(list_name)])
+        return _aggregate([score(glb, parse_scene(prompt)).values for prompt in prompts_of(list_name)])
 
     return measure
 
@@ -205,11 +205,11 @@ def _ellipsoids(list_name: str) -> Callable[[Path], Outcome]:
     """The ellipsoid that is most like the middle scene of each prompt."""
 
     def measure(pictures: Path) -> Outcome:
-        folder = ROOT / "outputs" / "bench" / commit() / "ellipsoids"
+        folder = _kept_root() / "ellipsoids"
         folder.mkdir(parents=True, exist_ok=True)
         results = []
         for prompt in prompts_of(list_name):
-            spec, path = _spec(prompt), folder / f"{prompt_slug(prompt)}.glb"
+            spec, path = parse_scene(prompt), folder / f"{prompt_slug(prompt)}.glb"
             cells = scene_cells(build(spec, [0.5] * spec.num_nuisances))
             write_glb(_ellipsoid_mesh(best_ellipsoid(cells), spec), path)
             results.append(score(path, spec).values)
@@ -233,12 +233,12 @@ def _ellipsoid_mesh(ellipsoid: Ellipsoid, spec: SceneSpec) -> Mesh:
 
 
 def _shuffled(list_name: str) -> Callable[[Path], Outcome]:
-    """Each object of the default method as the next prompt of the list."""
+    """Each object of the default method as the prompt before its own; the first as the last."""
 
     def measure(pictures: Path) -> Outcome:
         prompts = prompts_of(list_name)
         made = [_kept(Job(METHODS[0], list_name, prompt, SEED)).model for prompt in prompts]
-        return _aggregate([score(glb, _spec(prompts[i - 1])).values for i, glb in enumerate(made)])
+        return _aggregate([score(glb, parse_scene(prompts[i - 1])).values for i, glb in enumerate(made)])
 
     return measure
 
@@ -252,7 +252,7 @@ def _samples(list_name: str) -> Callable[[Path], Outcome]:
         prior = load_prior(PRIORS.find("toybox").Config(), torch.device("cpu"))
         generator, results = named_generator(SEED, "bench.samples"), []
         for prompt in prompts_of(list_name):
-            spec = _spec(prompt)
+            spec = parse_scene(prompt)
             images = samples_of(
                 prior,
                 [spec] * _SAMPLED_VIEWS,

@@ -29,7 +29,7 @@ from framework.structures.mesh import Mesh
 from framework.structures.views import Views
 from framework.systems.distillation import Distillation
 from framework.systems.images import sheet, write_png
-from framework.toybox.captions import caption, parse_prompt
+from framework.toybox.captions import caption, parse_scene
 from framework.toybox.evaluation.shape_score import shape_score
 from framework.toybox.evaluation.voxels import cell_centers, intersection_over_union, voxelize
 
@@ -139,9 +139,7 @@ def _generate(prior: Prior, prompt: str, folder: Path) -> tuple[Mesh, float]:
 
 def scored(mesh: Mesh, prompt: str, seconds: float, *, note: str = "", picture: str | None = None) -> Outcome:
     """How much a mesh is what its prompt names."""
-    spec = parse_prompt(prompt)
-    assert spec is not None, prompt
-    result = shape_score(mesh, spec)
+    result = shape_score(mesh, parse_scene(prompt))
     assert result.best_wrong is not None
     if result.score is None:
         note += "An ellipsoid is the right answer, so there is no shape score. "

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framework.core.run_config import RunConfig
+    from framework.core.step import StepInfo
 
 PACKAGES = ("torch", "diffusers", "transformers", "warp-lang", "pytorch-lightning", "numpy")
 
@@ -55,11 +59,12 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def recipe(run: Any) -> dict[str, Any]:
-    """The configuration of a run without the places on this machine, as a card beside trained weights keeps it."""
+def origin(run: RunConfig, step: StepInfo) -> dict[str, Any]:
+    """Where trained weights come from, for the card beside them: the run's settings but for places on this machine."""
     from framework.core.config import dump
 
-    return {name: value for name, value in dump(run).items() if name not in ("output_root", "resume")}
+    recipe = {name: value for name, value in dump(run).items() if name not in ("output_root", "resume")}
+    return {"steps": step.step, "seed": run.seed, "recipe": recipe, "made_by": provenance()}
 
 
 def provenance() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.prediction import Prediction, classifier_free
 from framework.diffusion.prior import Prior
+from framework.structures.views import Views
 
 
 @torch.no_grad()
@@ -44,6 +47,20 @@ def sample(
         if index + 1 < len(timesteps):
             x_t = _step(prior, guided, clean, timesteps[index + 1].expand(batch_size))
     return clean
+
+
+def prompt_conditions(prior: Prior, prompts: Sequence[str], views: Views | None = None) -> Conditions:
+    """What `sample` takes: one row of prompts, and the empty prompt under each; both rows are told the views, if any.
+
+    Args:
+        views: One for each prompt; its camera is told.
+    """
+    text, count = prior.encode_text([*prompts, ""]), len(prompts)
+    index = torch.stack([torch.arange(count), torch.full((count,), count)]).to(prior.device)
+    ones = torch.ones(2, count, device=prior.device)
+    if views is None:
+        return Conditions(text[index], ones)
+    return Conditions(text[index], ones, views.to(prior.device), ones.bool())
 
 
 def sampling_timesteps(num_timesteps: int, num_steps: int) -> Int[Tensor, "S"]:

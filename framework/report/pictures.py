@@ -158,7 +158,8 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
 
 
 def _step(path: Path) -> int:
-    return int(re.search(r"\d*$", path.stem)[0] or 0)  # type: ignore[index]
+    digits = re.search(r"\d+$", path.stem)
+    return int(digits[0]) if digits else 0
 
 
 def _load(found: dict[str, list[Path]], notes: list[str], *, is_smaller: bool) -> list[Film]:

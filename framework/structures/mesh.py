@@ -32,14 +32,21 @@ class Mesh:
 
     def face_normals(self) -> Float[Tensor, "F 3"]:
         """Unit normals of the faces; zero for degenerate ones."""
-        a, b, c = self.vertices[self.faces.long()].unbind(dim=1)
-        return F.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+        return F.normalize(self._doubled_area_vectors(), dim=-1)
+
+    def face_areas(self) -> Float[Tensor, "F"]:
+        """Areas of the faces, in square world units."""
+        return 0.5 * self._doubled_area_vectors().norm(dim=-1)
 
     def vertex_normals(self) -> Float[Tensor, "V 3"]:
         """Unit vertex normals, faces weighted by their area."""
-        a, b, c = self.vertices[self.faces.long()].unbind(dim=1)
-        weighted = torch.linalg.cross(b - a, c - a)
+        weighted = self._doubled_area_vectors()
         total = torch.zeros_like(self.vertices)
         for corner in range(3):
             total.index_add_(0, self.faces[:, corner].long(), weighted)
         return F.normalize(total, dim=-1)
+
+    def _doubled_area_vectors(self) -> Float[Tensor, "F 3"]:
+        """Along the normals, twice as long as the faces are large."""
+        a, b, c = self.vertices[self.faces.long()].unbind(dim=1)
+        return torch.linalg.cross(b - a, c - a)

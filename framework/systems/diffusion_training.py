@@ -24,7 +24,6 @@ from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
 from framework.diffusion.camera_vector import CAMERA_DIM, camera_vector
-from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import PixelCodec
 from framework.diffusion.families.text import ClipText
 from framework.diffusion.families.unet import UNetModel
@@ -32,7 +31,7 @@ from framework.diffusion.model_prior import ModelPrior
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Prediction
 from framework.diffusion.prior import Prior
-from framework.diffusion.sampling import sample
+from framework.diffusion.sampling import prompt_conditions, sample
 from framework.structures.losses import LossTerms, TermOutput
 from framework.systems.ahead import Ahead
 from framework.systems.base import System
@@ -195,9 +194,7 @@ class DiffusionTraining(System):
     def sample(self, prompts: tuple[str, ...], step: StepInfo) -> Float[Tensor, "B H W 3"]:
         """Images of prompts by the averaged weights."""
         prior = self.averaged_prior()
-        text = prior.encode_text([*prompts, ""])
-        index = torch.stack([torch.arange(len(prompts)), torch.full((len(prompts),), len(prompts))]).to(self.device)
-        conditions = Conditions(text[index], torch.ones(2, len(prompts), device=self.device))
+        conditions = prompt_conditions(prior, prompts)
         generator = step.generator("sheet", self.device)
         scale = self.config.sheet_guidance_scale
         return prior.decode(sample(prior, conditions, guidance_scale=scale, num_steps=30, generator=generator))
@@ -267,7 +264,7 @@ class DiffusionTraining(System):
             ) from error
 
     def _card(self, step: StepInfo) -> dict[str, Any]:
-        from framework.core.provenance import provenance, recipe
+        from framework.core.provenance import origin
         from framework.toybox.captions import BACK_AZIMUTH_DEG, FRONT_AZIMUTH_DEG, OVERHEAD_ELEVATION_DEG
         from framework.toybox.reference import reference_digest
 
@@ -277,10 +274,7 @@ class DiffusionTraining(System):
             "views": asdict(ViewDistribution()),
             "captions": asdict(CaptionDistribution()),
             "view_words": bins,
-            "steps": step.step,
-            "seed": self.run.seed,
-            "recipe": recipe(self.run),
-            "made_by": provenance(),
+            **origin(self.run, step),
             "reference_renders": reference_digest(),
             "quality": self._quality(step) if self.config.judged_prompts else None,
         }

@@ -80,16 +80,10 @@ class JudgeTraining(System):
 
     def export(self, folder: Path, step: StepInfo) -> list[Path]:
         """Write the weights, and a card that says how far they can be trusted."""
-        from framework.core.provenance import provenance, recipe
+        from framework.core.provenance import origin
         from framework.toybox.judge.quality import trust
 
-        card: dict[str, Any] = {
-            "steps": step.step,
-            "seed": self.run.seed,
-            "recipe": recipe(self.run),
-            "made_by": provenance(),
-            "quality": None,
-        }
+        card: dict[str, Any] = {**origin(self.run, step), "quality": None}
         if self.config.judged_cases:
             judge = self.judge.to("cpu").eval()
             card["quality"] = trust(judge, count=self.config.judged_cases, generator=step.generator("quality"))

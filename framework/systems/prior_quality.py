@@ -12,11 +12,10 @@ from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
-from framework.diffusion.conditions import Conditions
 from framework.diffusion.prior import Prior
-from framework.diffusion.sampling import sample
+from framework.diffusion.sampling import prompt_conditions, sample
 from framework.structures.views import Lights, Views
-from framework.toybox.captions import caption, parse_prompt, view_words
+from framework.toybox.captions import caption, parse_scene, view_words
 from framework.toybox.evaluation.identity import is_same_shape
 from framework.toybox.evaluation.recognition import nearest_scene
 from framework.toybox.families import FAMILIES
@@ -73,11 +72,9 @@ def right_objects(
 
 def judged_prompts(count: int) -> list[SceneSpec]:
     """Trained prompts at even distances, of those that leave no colour open."""
-    parsed = (parse_prompt(prompt) for prompt in prompt_lists()["train"])
+    parsed = (parse_scene(prompt) for prompt in prompt_lists()["train"])
     closed = [
-        spec
-        for spec in parsed
-        if spec is not None and all(item.color or not FAMILIES[item.family].is_colored for item in spec.objects)
+        spec for spec in parsed if all(item.color or not FAMILIES[item.family].is_colored for item in spec.objects)
     ]
     return [closed[index * len(closed) // count] for index in range(count)]
 
@@ -106,11 +103,7 @@ def samples_of(
     angles = zip(views.azimuth.tolist(), views.elevation.tolist(), strict=True)
     words = [view_words(*pair) for pair in angles]
     prompts = [caption(dataclasses.replace(spec, view=view)) for spec, view in zip(specs, words, strict=True)]
-    text = prior.encode_text([*prompts, ""])
-    rows, columns = 2, len(prompts)
-    index = torch.stack([torch.arange(columns), torch.full((columns,), columns)]).to(prior.device)
-    ones = torch.ones(rows, columns, device=prior.device)
-    conditions = Conditions(text[index], ones, views.to(prior.device), ones.bool())
+    conditions = prompt_conditions(prior, prompts, views)
     noise = torch.Generator(prior.device).manual_seed(int(torch.randint(2**31, (), generator=generator)))
     drawn = sample(prior, conditions, guidance_scale=guidance_scale, num_steps=num_steps, generator=noise)
     return prior.decode(drawn).clamp(0.0, 1.0)

@@ -88,6 +88,18 @@ def parse_prompt(text: str) -> SceneSpec | None:
     return spec if is_scene(spec) else None
 
 
+def parse_scene(text: str) -> SceneSpec:
+    """What a prompt that is known to name a scene asks for.
+
+    Raises:
+        ValueError: If it names none.
+    """
+    spec = parse_prompt(text)
+    if spec is None:
+        raise ValueError(f"'{text}' names no scene of the toybox.")
+    return spec
+
+
 def is_scene(spec: SceneSpec) -> bool:
     """Whether the generator makes scenes of this kind: known pairs, and colours only where objects have several."""
     if not all(_may_have_color(item) for item in spec.objects):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.families import FAMILIES
 from framework.toybox.pack import ScenePack
 from framework.toybox.rendering import render
@@ -62,7 +62,5 @@ def _specs() -> list[SceneSpec]:
     prompts = prompt_lists()["train"]
     count = NUM_REFERENCES - len(specs)
     for index in range(count):
-        spec = parse_prompt(prompts[(2 * index + 1) * len(prompts) // (2 * count)])
-        assert spec is not None
-        specs.append(spec)
+        specs.append(parse_scene(prompts[(2 * index + 1) * len(prompts) // (2 * count)]))
     return specs

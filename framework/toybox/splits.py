@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from framework.toybox.captions import caption, parse_prompt
+from framework.toybox.captions import caption, parse_scene
 from framework.toybox.colors import COLORS
 from framework.toybox.families import FAMILIES, NEXT_TO, ON_TOP, PAIR_SHAPES, SUPPORTS
 from framework.toybox.scenes import ObjectSpec, SceneSpec
@@ -122,9 +122,7 @@ def is_held_out(spec: SceneSpec) -> bool:
 
 
 def _objects(prompt: str) -> frozenset[ObjectSpec]:
-    spec = parse_prompt(prompt)
-    assert spec is not None, prompt
-    return frozenset(spec.objects)
+    return frozenset(parse_scene(prompt).objects)
 
 
 HELD_OUT: frozenset[frozenset[ObjectSpec]] = frozenset(_objects(prompt) for prompt in TEST_PAIR + TEST_TOY)

@@ -17,6 +17,8 @@ from framework.structures.record import TensorRecord
 HIT_DISTANCE = 5e-4
 """A ray has hit where it is this near to a surface, world units (a pixel of 64 x 64 is 3e-2 wide)."""
 MAX_STEPS = 64
+MAX_PARTS = 31
+"""Parts of a scene that fit into a ray's bit mask in `tracing_warp`."""
 NORMAL_STEP = 1e-3
 """Step of the finite differences that give normals, world units."""
 SUB_PIXELS = 5

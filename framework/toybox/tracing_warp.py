@@ -19,12 +19,10 @@ from framework.structures.cameras import Cameras
 from framework.toybox import tracing
 from framework.toybox.pack import ScenePack
 from framework.toybox.primitives_warp import Parameters, local_distance
-from framework.toybox.tracing import Lights, ToyImages
+from framework.toybox.tracing import MAX_PARTS, Lights, ToyImages
 
 wp.set_module_options({"enable_backward": False})
 
-MAX_PARTS = 31
-"""Parts of a scene that fit into a ray's bit mask."""
 _WORK_PER_PIXEL = 64
 
 _HIT_DISTANCE = wp.constant(tracing.HIT_DISTANCE)

@@ -8,7 +8,7 @@ import torch
 
 from framework.bench.evaluation import LISTS, METHODS, _ellipsoid_mesh, jobs, prompts_of, suite
 from framework.bench.rows import Measure, Report, Row
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.evaluation.ellipsoid import Ellipsoid
 from framework.toybox.evaluation.voxels import intersection_over_union, voxelize
 
@@ -53,7 +53,5 @@ def test_summaries_are_shares_and_interquartile_means_over_the_rows_there_are() 
 
 def test_the_mesh_of_an_ellipsoid_fills_the_same_cells() -> None:
     ellipsoid = Ellipsoid(torch.tensor([0.1, 0.0, -0.1]), torch.diag(torch.tensor([2.0, 3.0, 1.5])))
-    spec = parse_prompt("a red cube")
-    assert spec is not None
-    mesh = _ellipsoid_mesh(ellipsoid, spec)
+    mesh = _ellipsoid_mesh(ellipsoid, parse_scene("a red cube"))
     assert intersection_over_union(voxelize(mesh), ellipsoid.cells(64)) > 0.97

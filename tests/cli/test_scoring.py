@@ -13,7 +13,7 @@ from framework.core.run_directory import RunDirectory
 from framework.export.gltf import write_glb
 from framework.export.isosurface import extract_surface
 from framework.structures.mesh import Mesh
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.colors import COLORS
 from framework.toybox.pack import ScenePack, signed_distance
 from framework.toybox.scenes import build
@@ -21,8 +21,7 @@ from framework.toybox.scenes import build
 
 def write_scene(prompt: str, color: str, path: Path) -> None:
     """The scene of a prompt as an exported mesh of one colour."""
-    spec = parse_prompt(prompt)
-    assert spec is not None
+    spec = parse_scene(prompt)
     line = torch.linspace(-0.9, 0.9, 48)
     grid = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), dim=-1)
     pack = ScenePack.from_scenes([build(spec, [0.5] * spec.num_nuisances)])

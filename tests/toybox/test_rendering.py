@@ -15,8 +15,7 @@ from framework.toybox.pack import ScenePack, signed_distance
 from framework.toybox.parts import box, sphere
 from framework.toybox.rendering import render
 from framework.toybox.scenes import ObjectSpec, Scene, SceneSpec, build
-from framework.toybox.tracing import Lights, ToyImages
-from framework.toybox.tracing_warp import MAX_PARTS
+from framework.toybox.tracing import MAX_PARTS, Lights, ToyImages
 
 IMPLEMENTATIONS = ("warp", "torch")
 each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

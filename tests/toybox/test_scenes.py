@@ -9,7 +9,7 @@ from framework.toybox.colors import COLORS
 from framework.toybox.families import FAMILIES, NEXT_TO, ON_TOP, PAIR_SHAPES, SHAPES, SUPPORTS, TOYS
 from framework.toybox.parts import Part, hull_spheres
 from framework.toybox.scenes import PAIR_RADIUS, ObjectSpec, Scene, SceneSpec, build
-from framework.toybox.tracing_warp import MAX_PARTS
+from framework.toybox.tracing import MAX_PARTS
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
 

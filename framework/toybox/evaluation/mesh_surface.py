@@ -44,22 +44,16 @@ class MeshSurface:
 
     def sample(self, count: int, *, generator: torch.Generator) -> Float[Tensor, "N 3"]:
         """Points spread evenly over the area of all faces, those of inner walls included."""
-        face = torch.multinomial(face_areas(self._mesh), count, replacement=True, generator=generator)
+        face = torch.multinomial(self._mesh.face_areas(), count, replacement=True, generator=generator)
         first, second = torch.rand(2, count, generator=generator)
         root = first.sqrt()  # Turk, "Generating random points in triangles", 1990
         barycentric = torch.stack([1.0 - root, root * (1.0 - second), root * second], dim=1)
         return interpolate(self._mesh.vertices, self._mesh.faces, face, barycentric)
 
 
-def face_areas(mesh: Mesh) -> Float[Tensor, "F"]:
-    """Areas of the faces, in square world units."""
-    a, b, c = mesh.vertices[mesh.faces.long()].unbind(dim=1)
-    return 0.5 * torch.linalg.cross(b - a, c - a).norm(dim=-1)
-
-
 def has_surface(mesh: Mesh) -> bool:
     """Whether there is anything to measure."""
-    return float(face_areas(mesh).sum()) > 0.0
+    return float(mesh.face_areas().sum()) > 0.0
 
 
 def on_cpu(mesh: Mesh) -> Mesh:

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from framework.structures.mesh import Mesh
-from framework.toybox.evaluation.mesh_surface import face_areas, on_cpu
+from framework.toybox.evaluation.mesh_surface import on_cpu
 
 _UV_GRID = 512
 """Side of the grid of points at which overlaps in the texture are looked for."""
@@ -47,7 +47,7 @@ def topology(mesh: Mesh) -> Topology:
     """What a mesh is made of."""
     mesh = on_cpu(mesh)
     faces = _welded(mesh)
-    areas = _component_areas(faces, face_areas(mesh))
+    areas = _component_areas(faces, mesh.face_areas())
     total = float(areas.sum())
     floating = 1.0 - float(areas.max()) / total if total > 0.0 else 0.0
     overlap = None if mesh.uvs is None else uv_overlap(mesh.uvs, mesh.faces)

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from framework.toybox.parts import Part, sphere, turn
 from framework.toybox.scenes import Scene
+from framework.toybox.tracing import MAX_PARTS
 
 Draw = Callable[[float | int, float | int], float]
 """A uniform number between two bounds."""
 
-MAX_PARTS = 31
-"""What the renderer takes (see `tracing_warp`); further parts of a spoiled scene are left out."""
 SIDE_DEG = (50.0, 130.0)
 """Azimuths, either way from the front, from where two fronts are seen at once."""
 
@@ -61,13 +60,17 @@ def merged(scene: Scene, other: Scene) -> Scene:
 
 def blob(draw: Draw) -> list[Part]:
     """A heap of balls about the origin: what a field looks like before it has become anything."""
-    color = (draw(0, 1), draw(0, 1), draw(0, 1))
+    red, green, blue = draw(0, 1), draw(0, 1), draw(0, 1)
+
+    def shade(value: float) -> float:
+        return min(max(value + draw(-0.2, 0.2), 0.0), 1.0)
+
     size = draw(0.25, 0.6)
     return [
         sphere(
             (_direction(draw) * size * draw(0.1, 0.7)).tolist(),
             size * draw(0.3, 0.8),
-            tuple(min(max(value + draw(-0.2, 0.2), 0.0), 1.0) for value in color),  # type: ignore[arg-type]
+            (shade(red), shade(green), shade(blue)),
         )
         for _ in range(int(draw(4, 14)))
     ]
@@ -118,4 +121,5 @@ def _any(scene: Scene, draw: Draw) -> Part:
 
 
 def _with_parts(scene: Scene, parts: list[Part]) -> Scene:
+    """The scene with other parts, as many as the renderer takes."""
     return dataclasses.replace(scene, parts=tuple(parts[:MAX_PARTS]))

@@ -12,20 +12,14 @@ from torch import Tensor
 
 from framework.export.isosurface import extract_surface
 from framework.structures.mesh import Mesh
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.evaluation.voxels import scene_cells
 from framework.toybox.pack import ScenePack, albedo, signed_distance
 from framework.toybox.scenes import Scene, SceneSpec, build
 
 
-def spec_of(prompt: str) -> SceneSpec:
-    spec = parse_prompt(prompt)
-    assert spec is not None, prompt
-    return spec
-
-
 def scene_of(prompt: str) -> Scene:
-    spec = spec_of(prompt)
+    spec = parse_scene(prompt)
     nuisance = torch.rand(spec.num_nuisances, generator=torch.Generator().manual_seed(3))
     nuisance[1] = 0.5
     return build(spec, nuisance.tolist())
@@ -44,7 +38,7 @@ def painted_mesh_of(prompt: str, *, resolution: int = 64) -> Mesh:
 @pytest.fixture(scope="session")
 def spec() -> Callable[[str], SceneSpec]:
     """What a prompt names."""
-    return spec_of
+    return parse_scene
 
 
 @pytest.fixture(scope="session")

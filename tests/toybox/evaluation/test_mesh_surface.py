@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from framework.structures.mesh import Mesh
-from framework.toybox.evaluation.mesh_surface import MeshSurface, face_areas, has_surface
+from framework.toybox.evaluation.mesh_surface import MeshSurface, has_surface
 
 # Two triangles in the plane z = 0, of areas 0.5 and 2.
 VERTICES = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [7, 0, 0], [5, 2, 0]])
@@ -16,7 +16,7 @@ FACES = torch.tensor([[0, 1, 2], [3, 4, 5]])
 def test_samples_are_spread_by_area() -> None:
     mesh = Mesh(VERTICES, FACES)
     points = MeshSurface(mesh).sample(5000, generator=torch.Generator().manual_seed(0))
-    assert face_areas(mesh).tolist() == [0.5, 2.0]
+    assert mesh.face_areas().tolist() == [0.5, 2.0]
     is_large = points[:, 0] > 4.0
     assert float(is_large.float().mean()) == pytest.approx(0.8, abs=0.02)
     # The centroid of evenly spread points is that of the triangle.

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.judge.labels import CHOICES, UNASKED, answers, canonical, label_tensor
-from framework.toybox.scenes import SceneSpec
-
-
-def spec_of(prompt: str) -> SceneSpec:
-    spec = parse_prompt(prompt)
-    assert spec is not None
-    return spec
 
 
 @pytest.mark.parametrize(
@@ -35,19 +28,23 @@ def spec_of(prompt: str) -> SceneSpec:
     ],
 )
 def test_a_caption_raises_the_questions_that_it_answers(prompt: str, right: dict[str, str]) -> None:
-    assert answers(spec_of(prompt)) == right
+    assert answers(parse_scene(prompt)) == right
 
 
 def test_objects_side_by_side_have_no_order_but_stacked_ones_do() -> None:
-    assert answers(spec_of("a red cone next to a blue cube")) == answers(spec_of("a blue cube next to a red cone"))
-    assert answers(spec_of("a red cube next to a blue cube")) == answers(spec_of("a blue cube next to a red cube"))
-    above, below = spec_of("a red cube on top of a blue sphere"), spec_of("a blue sphere on top of a red cube")
+    assert answers(parse_scene("a red cone next to a blue cube")) == answers(
+        parse_scene("a blue cube next to a red cone")
+    )
+    assert answers(parse_scene("a red cube next to a blue cube")) == answers(
+        parse_scene("a blue cube next to a red cube")
+    )
+    above, below = parse_scene("a red cube on top of a blue sphere"), parse_scene("a blue sphere on top of a red cube")
     assert answers(above) != answers(below)
     assert canonical(above) == above
 
 
 def test_labels_number_the_answers_and_mark_what_is_not_asked() -> None:
-    labels = label_tensor([spec_of("a red cube"), None, spec_of("a snowman")])
+    labels = label_tensor([parse_scene("a red cube"), None, parse_scene("a snowman")])
     assert labels.keys() == CHOICES.keys()
     relation = CHOICES["relation"]
     assert [relation[i] for i in labels["relation"]] == ["single", "reject", "single"]

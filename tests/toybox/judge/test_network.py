@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.judge.labels import CHOICES, answers
 from framework.toybox.judge.network import Judge, Opinion
-from framework.toybox.scenes import SceneSpec
-
-
-def spec_of(prompt: str) -> SceneSpec:
-    spec = parse_prompt(prompt)
-    assert spec is not None
-    return spec
 
 
 def opinion_of(prompt: str | None) -> Opinion:
     """Of a judge who sees exactly this."""
-    right = answers(None if prompt is None else spec_of(prompt))
+    right = answers(None if prompt is None else parse_scene(prompt))
     values = {}
     for question, options in CHOICES.items():
         probability = torch.full((len(options),), 0.01)
@@ -46,24 +39,24 @@ def test_an_opinion_averages_log_probabilities_over_views() -> None:
 
 def test_an_opinion_names_what_it_saw() -> None:
     for prompt in ("a red cube", "a snowman", "a red cone on top of a blue cube"):
-        assert opinion_of(prompt).seen == spec_of(prompt)
+        assert opinion_of(prompt).seen == parse_scene(prompt)
     assert opinion_of(None).seen is None and opinion_of(None).is_rejected
 
 
 def test_objects_their_order_and_colors_must_all_be_right() -> None:
     opinion = opinion_of("a red cone on top of a blue cube")
-    assert opinion.has_objects_of(spec_of("a red cone on top of a blue cube, front view"))
-    assert opinion.has_colors_of(spec_of("a cone on top of a cube"))
+    assert opinion.has_objects_of(parse_scene("a red cone on top of a blue cube, front view"))
+    assert opinion.has_colors_of(parse_scene("a cone on top of a cube"))
     for wrong in ("a cone", "a cube on top of a cube", "a cone next to a cube", "a cone on top of a sphere"):
-        assert not opinion.has_objects_of(spec_of(wrong)), wrong
-    assert not opinion.has_colors_of(spec_of("a blue cone on top of a red cube"))
-    assert not opinion.has_colors_of(spec_of("a red cone on top of a red cube"))
+        assert not opinion.has_objects_of(parse_scene(wrong)), wrong
+    assert not opinion.has_colors_of(parse_scene("a blue cone on top of a red cube"))
+    assert not opinion.has_colors_of(parse_scene("a red cone on top of a red cube"))
 
 
 def test_a_rejected_object_is_nothing() -> None:
     opinion = opinion_of(None)
-    assert not opinion.has_objects_of(spec_of("a red cube"))
-    assert not opinion.has_objects_of(spec_of("a car"))
+    assert not opinion.has_objects_of(parse_scene("a red cube"))
+    assert not opinion.has_objects_of(parse_scene("a car"))
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:

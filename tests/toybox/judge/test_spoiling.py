@@ -6,17 +6,16 @@ import numpy as np
 import torch
 
 from framework.toybox.batches import Uniform
-from framework.toybox.captions import parse_prompt
+from framework.toybox.captions import parse_scene
 from framework.toybox.judge import spoiling
 from framework.toybox.judge.batches import IMAGE_FAULTS, SCENE_FAULTS, judged_batch, worn
 from framework.toybox.pack import ScenePack, signed_distance
 from framework.toybox.scenes import Scene, build
-from framework.toybox.tracing_warp import MAX_PARTS
+from framework.toybox.tracing import MAX_PARTS
 
 
 def scene_of(prompt: str) -> Scene:
-    spec = parse_prompt(prompt)
-    assert spec is not None
+    spec = parse_scene(prompt)
     return build(spec, [0.5] * spec.num_nuisances)
 
 
