@@ -83,7 +83,26 @@ CONDITIONERS: Registry[Any] = Registry(
 GUIDANCES: Registry[Any] = Registry(
     "guidance",
     base="framework.guidance.base:Guidance",
-    builtins={"score-distillation": "framework.guidance.score_distillation:ScoreDistillation"},
+    builtins={
+        "score-distillation": "framework.guidance.score_distillation:ScoreDistillation",
+        "classifier-score": "framework.guidance.classifier_score:ClassifierScore",
+        "noise-free": "framework.guidance.noise_free:NoiseFree",
+        "interval-score": "framework.guidance.interval_score:IntervalScore",
+        "inversion-score": "framework.guidance.inversion_score:InversionScore",
+        "asynchronous": "framework.guidance.asynchronous:Asynchronous",
+        "bridge": "framework.guidance.bridge:Bridge",
+        "image-space": "framework.guidance.image_space:ImageSpace",
+        "rectified-flow": "framework.guidance.rectified_flow:RectifiedFlow",
+    },
+)
+PERTURBATIONS: Registry[Any] = Registry(
+    "perturbation",
+    base="framework.guidance.perturbation:Perturbation",
+    builtins={
+        "random-noise": "framework.guidance.perturbation:RandomNoise",
+        "ddim-inversion": "framework.guidance.perturbation:DdimInversion",
+        "negated-inversion": "framework.guidance.perturbation:NegatedInversion",
+    },
 )
 TIMESTEPS: Registry[Any] = Registry(
     "timesteps",
@@ -91,6 +110,8 @@ TIMESTEPS: Registry[Any] = Registry(
     builtins={
         "uniform": "framework.guidance.timesteps:Uniform",
         "annealed": "framework.guidance.timesteps:Annealed",
+        "square-root": "framework.guidance.timesteps:SquareRoot",
+        "prioritized": "framework.guidance.timesteps:Prioritized",
     },
 )
 WEIGHTINGS: Registry[Any] = Registry(
@@ -100,12 +121,16 @@ WEIGHTINGS: Registry[Any] = Registry(
         "dreamfusion": "framework.guidance.weighting:DreamFusion",
         "uniform": "framework.guidance.weighting:Uniform",
         "fantasia3d": "framework.guidance.weighting:Fantasia3D",
+        "noise-to-signal": "framework.guidance.weighting:NoiseToSignal",
     },
 )
 COMBINATIONS: Registry[Any] = Registry(
     "combination",
     base="framework.guidance.combination:Combination",
-    builtins={"classifier-free": "framework.guidance.combination:ClassifierFree"},
+    builtins={
+        "classifier-free": "framework.guidance.combination:ClassifierFree",
+        "perpendicular-negative": "framework.guidance.combination:PerpendicularNegative",
+    },
 )
 LOSSES: Registry[Any] = Registry(
     "loss",
@@ -151,6 +176,7 @@ ALL = {
         PRIORS,
         CONDITIONERS,
         GUIDANCES,
+        PERTURBATIONS,
         TIMESTEPS,
         WEIGHTINGS,
         COMBINATIONS,

@@ -80,6 +80,20 @@ class Conditions:
         """K."""
         return self.weights.shape[0]
 
+    def joined(self, others: Conditions) -> Conditions:
+        """These conditions and, after them, other ones for the same samples: K + K' rows for one evaluation.
+
+        Raises:
+            ValueError: If only one of the two tells the camera.
+        """
+        present = None
+        if (self.camera_present is None) != (others.camera_present is None):
+            raise ValueError("Conditions that tell the camera and conditions that do not cannot be joined.")
+        if self.camera_present is not None and others.camera_present is not None:
+            present = torch.cat([self.camera_present, others.camera_present])
+        text = type(self.text).concatenate([self.text, others.text])
+        return Conditions(text, torch.cat([self.weights, others.weights]), self.views, present)
+
     def rows(self, rows: Sequence[int]) -> Conditions:
         """The conditions of the given rows, in that order."""
         index = list(rows)

@@ -25,12 +25,23 @@ MAX_BETA = 0.999
 
 @dataclass(frozen=True, eq=False)
 class NoisySample(TensorRecord):
-    """Clean samples, the noise added to them, the result, and the timestep that says how much of each it holds."""
+    """Clean samples on their way to noise.
+
+    Attributes:
+        clean: The samples.
+        noise: What was added to them.
+        noisy: The result.
+        timestep: Says how much of each it holds.
+        partner: The same clean samples at other timesteps, for rules that compare two noise levels.
+        unconditional_epsilon: The noise that the prior sees here without a prompt, where somebody has asked it already.
+    """
 
     clean: Float[Tensor, "B C H W"]
     noise: Float[Tensor, "B C H W"]
     noisy: Float[Tensor, "B C H W"]
     timestep: Int[Tensor, "B"]
+    partner: NoisySample | None = None
+    unconditional_epsilon: Float[Tensor, "B C H W"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +69,13 @@ class NoiseSchedule(TensorRecord):
         """The clean samples at the given timesteps of their way to noise."""
         alpha, sigma = self.at(timestep)
         return NoisySample(clean, noise, alpha * clean + sigma * noise, timestep)
+
+    def explain(
+        self, clean: Float[Tensor, "B C H W"], noisy: Float[Tensor, "B C H W"], timestep: Int[Tensor, "B"]
+    ) -> NoisySample:
+        """Noisy samples as the clean ones plus the one noise that makes up the difference."""
+        alpha, sigma = self.at(timestep)
+        return NoisySample(clean, (noisy - alpha * clean) / sigma, noisy, timestep)
 
     @classmethod
     def from_betas(cls, betas: Float[Tensor, "T"]) -> NoiseSchedule:

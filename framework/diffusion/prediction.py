@@ -66,6 +66,11 @@ class Prediction:
             return self.raw
         return (self.noisy - self.sigma * self.raw) / (self.alpha + self.sigma)
 
+    @property
+    def flow(self) -> Float[Tensor, "*conditions B C H W"]:
+        """The predicted direction from the clean sample to the noise, eps - x_0."""
+        return self.raw if self.parameterization == "flow" else self.epsilon - self.sample
+
     def with_raw(self, raw: Float[Tensor, "*conditions B C H W"]) -> Prediction:
         """The same prediction with another raw output, such as a combination of those of several conditions."""
         return dataclasses.replace(self, raw=raw)

@@ -34,19 +34,31 @@ def sample(
         generator: Source of the initial noise, on the prior's device.
         clip: Keep the predicted clean sample in [-1, 1] on the way; by default for pixels only.
     """
-    is_guided = guidance_scale != 1.0
-    needed = conditions.rows([0, 1] if is_guided else [0])
     batch_size = conditions.weights.shape[1]
     x_t = torch.randn(batch_size, *prior.sample_shape, generator=generator, device=prior.device)
     timesteps = sampling_timesteps(len(prior.schedule), num_steps).to(prior.device)
     clean = x_t
     for index, time in enumerate(timesteps):
-        prediction = prior.predict(x_t, time.expand(batch_size), needed)
-        guided = prediction.with_raw(_guide(prediction.raw, guidance_scale))
+        guided = guided_prediction(prior, x_t, time.expand(batch_size), conditions, guidance_scale)
         clean = guided.sample.clamp(-1.0, 1.0) if _clips(clip, prior) else guided.sample
         if index + 1 < len(timesteps):
             x_t = _step(prior, guided, clean, timesteps[index + 1].expand(batch_size))
     return clean
+
+
+def guided_prediction(
+    prior: Prior,
+    noisy: Float[Tensor, "B C H W"],
+    timestep: Int[Tensor, "B"],
+    conditions: Conditions,
+    guidance_scale: float,
+) -> Prediction:
+    """uncond + s (cond - uncond) of rows 0 and 1; a scale of 0 or 1 evaluates one row only."""
+    if guidance_scale in (0.0, 1.0):
+        prediction = prior.predict(noisy, timestep, conditions.rows([0 if guidance_scale == 1.0 else 1]))
+        return prediction.with_raw(prediction.raw[0])
+    prediction = prior.predict(noisy, timestep, conditions.rows([0, 1]))
+    return prediction.with_raw(classifier_free(prediction.raw[0], prediction.raw[1], guidance_scale))
 
 
 def prompt_conditions(prior: Prior, prompts: Sequence[str], views: Views | None = None) -> Conditions:
@@ -66,10 +78,6 @@ def prompt_conditions(prior: Prior, prompts: Sequence[str], views: Views | None 
 def sampling_timesteps(num_timesteps: int, num_steps: int) -> Int[Tensor, "S"]:
     """`num_steps` timesteps from the last one down, evenly spaced; one more such step would lead to the clean sample."""
     return (num_timesteps - torch.arange(num_steps) * (num_timesteps / num_steps)).round().long() - 1
-
-
-def _guide(raw: Float[Tensor, "K B C h w"], guidance_scale: float) -> Float[Tensor, "B C h w"]:
-    return raw[0] if len(raw) == 1 else classifier_free(raw[0], raw[1], guidance_scale)
 
 
 def _clips(clip: bool | None, prior: Prior) -> bool:

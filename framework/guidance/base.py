@@ -1,7 +1,8 @@
 """The template of guidance: from the render of a step to a gradient on it.
 
-A method of score distillation differs from another in its residual (and later in how noise is added); encoding, timesteps,
-weighting, clipping, the surrogate loss, metrics and previews are the same and stand here.
+A method of score distillation differs from another in its residual; how noise is added, which timesteps are looked at,
+how they are weighted and how predictions are combined are slots, and encoding, clipping, the surrogate loss, metrics and
+previews are the same for all and stand here.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from framework.core.component import Component, slot
-from framework.core.registries import COMBINATIONS, CONDITIONERS, PRIORS, TIMESTEPS, WEIGHTINGS
+from framework.core.registries import COMBINATIONS, CONDITIONERS, PERTURBATIONS, PRIORS, TIMESTEPS, WEIGHTINGS
 from framework.core.schedule import Constant, Schedule
 from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
 from framework.diffusion.prior import Prior
 from framework.guidance.combination import Combination
+from framework.guidance.perturbation import Perturbation
 from framework.guidance.rules import combined_prediction, surrogate_loss
 from framework.guidance.timesteps import Timesteps
 from framework.guidance.weighting import Weighting
@@ -52,6 +54,8 @@ class Guidance(Component, nn.Module, Term, ABC):
         """How the prompt becomes conditions of each view."""
         timesteps: Timesteps.Config = slot(TIMESTEPS, default="uniform")
         """Which noise levels are looked at."""
+        perturbation: Perturbation.Config = slot(PERTURBATIONS, default="random-noise")
+        """Where the noise comes from."""
         weighting: Weighting.Config = slot(WEIGHTINGS, default="dreamfusion")
         """How much each noise level counts."""
         combination: Combination.Config = slot(COMBINATIONS, default="classifier-free")
@@ -86,18 +90,30 @@ class Guidance(Component, nn.Module, Term, ABC):
         self.prior = prior
         self.conditioner: Conditioner = CONDITIONERS.build(config.prompts, prior=prior, prompt=prompt)
         self.timesteps: Timesteps = TIMESTEPS.build(config.timesteps)
+        self.perturbation: Perturbation = PERTURBATIONS.build(config.perturbation, prior=prior, name=f"guidance.{name}")
         self.weighting: Weighting = WEIGHTINGS.build(config.weighting)
         self.combination: Combination = COMBINATIONS.build(config.combination)
         self.needs = self.needs_of(config)
 
     @classmethod
     def needs_of(cls, config: Config) -> frozenset[Buffer]:
-        """The image that the prior looks at."""
-        return frozenset({Buffer(config.buffer)})
+        """The image that the prior looks at, and what the perturbation reads of the render."""
+        perturbation = PERTURBATIONS.find(PERTURBATIONS.name_of(config.perturbation))
+        return frozenset({Buffer(config.buffer)}) | perturbation.needs
 
     @abstractmethod
-    def residual(self, sample: NoisySample, conditions: Conditions, step: StepInfo) -> Float[Tensor, "B C H W"]:
+    def residual(self, sample: NoisySample, conditions: Conditions, frame: Frame) -> Float[Tensor, "B C H W"]:
         """What the prior would like changed in `sample.clean`, unweighted; called without gradients."""
+
+    def partner(self, timestep: Int[Tensor, "B"], step: StepInfo) -> Int[Tensor, "B"] | None:
+        """The second noise level of rules that compare two; all samples on the same side of `timestep`."""
+        return None
+
+    def auxiliary_losses(
+        self, frame: Frame, sample: NoisySample, residual: Float[Tensor, "B C H W"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Further losses of a rule; `residual` is unweighted. Called with gradients."""
+        return {}
 
     def forward(self, frame: Frame) -> TermOutput:
         """The loss whose gradient on the render is the weighted residual of the step."""
@@ -106,35 +122,38 @@ class Guidance(Component, nn.Module, Term, ABC):
             clean = self.clean_sample(frame.render)
             with torch.no_grad():
                 conditions = self.conditioner(frame.views, frame.step)
-                sample = self.perturb(clean.detach(), frame.step)
+                sample = self.perturb(clean.detach(), conditions, frame)
+                residual = self.residual(sample, conditions, frame)
                 weight = self.weighting(self.prior.schedule, sample.timestep)
-                residual = self.clip(weight * self.residual(sample, conditions, frame.step), frame.step)
+                gradient = self.clip(weight * residual, frame.step)
                 previews = self.previews(sample, conditions, frame.step)
-            loss = surrogate_loss(clean, residual)
+            losses = {"distillation": surrogate_loss(clean, gradient)}
+            losses |= self.auxiliary_losses(frame, sample, residual)
         metrics = {
-            "gradient_norm": residual.flatten(1).norm(dim=1).mean(),
+            "gradient_norm": gradient.flatten(1).norm(dim=1).mean(),
             "timestep": sample.timestep.float().mean(),
             "guidance_scale": self.config.guidance_scale(frame.step),
         }
-        return TermOutput(losses={"distillation": loss}, metrics=metrics, previews=previews)
+        return TermOutput(losses=losses, metrics=metrics, previews=previews)
 
     def clean_sample(self, render: RenderOutput) -> Float[Tensor, "B C H W"]:
         """The render as the prior sees it, with its gradient."""
-        image = render.require(Buffer(self.config.buffer), f"guidance '{self.name}'").float()
-        return self.prior.encode(0.5 * image + 0.5 if self.config.buffer == "normal" else image)
+        return self.prior.encode(self.image(render))
 
-    def perturb(self, clean: Float[Tensor, "B C H W"], step: StepInfo) -> NoisySample:
-        """Clean samples with random noise at random timesteps, both functions of the step alone."""
-        timestep = self.draw_timestep(len(clean), step)
-        generator = step.generator(f"guidance.{self.name}.noise", clean.device)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return self.prior.schedule.add_noise(clean, noise, timestep)
+    def image(self, render: RenderOutput) -> Float[Tensor, "B H W 3"]:
+        """The buffer that is guided, as colours in [0, 1], with its gradient."""
+        image = render.require(Buffer(self.config.buffer), f"guidance '{self.name}'").float()
+        return 0.5 * image + 0.5 if self.config.buffer == "normal" else image
+
+    def perturb(self, clean: Float[Tensor, "B C H W"], conditions: Conditions, frame: Frame) -> NoisySample:
+        """Clean samples with noise, at timesteps that are a function of the step alone."""
+        timestep = self.draw_timestep(len(clean), frame.step)
+        return self.perturbation(clean, timestep, self.partner(timestep, frame.step), conditions, frame)
 
     def draw_timestep(self, batch_size: int, step: StepInfo) -> Int[Tensor, "B"]:
         """The timestep of each sample."""
         generator = step.generator(f"guidance.{self.name}.timestep", self.prior.device)
-        num_timesteps = len(self.prior.schedule)
-        return self.timesteps.draw(batch_size, num_timesteps=num_timesteps, step=step, generator=generator)
+        return self.timesteps.draw(batch_size, schedule=self.prior.schedule, step=step, generator=generator)
 
     def clip(self, residual: Float[Tensor, "B C H W"], step: StepInfo) -> Float[Tensor, "B C H W"]:
         """The residual with large elements cut down, where that is asked for."""

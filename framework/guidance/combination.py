@@ -44,14 +44,71 @@ class ClassifierFree(Combination):
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Combination.Config):
-        pass
+        rescale: float = 0.0
+        """Share of the result that gets the contrast of the plain prediction back (arXiv:2305.08891); MVDream: 0.5."""
+
+        def __post_init__(self) -> None:
+            if not 0.0 <= self.rescale <= 1.0:
+                raise ValueError(f"rescale: expected a share in [0, 1], got {self.rescale}.")
+
+    config: Config
 
     def select(self, conditions: Conditions, guidance_scale: float) -> Conditions:
-        """The prompt alone at scale 1, else the prompt and the unconditional row."""
-        return conditions.rows([0] if guidance_scale == 1.0 else [0, 1])
+        """The prompt alone at scale 1, the unconditional row alone at 0, else both."""
+        single = {0.0: [1], 1.0: [0]}
+        return conditions.rows(single.get(guidance_scale, [0, 1]))
 
     def combine(
         self, raw: Float[Tensor, "K B C H W"], weights: Float[Tensor, "K B"], guidance_scale: float
     ) -> Float[Tensor, "B C H W"]:
         """The guided prediction; `weights` are not used."""
-        return raw[0] if len(raw) == 1 else classifier_free(raw[0], raw[1], guidance_scale)
+        if len(raw) == 1:
+            return raw[0]
+        guided = classifier_free(raw[0], raw[1], guidance_scale)
+        if self.config.rescale == 0.0:
+            return guided
+        factor = _deviation(raw[0]) / _deviation(guided)
+        return (self.config.rescale * factor + 1.0 - self.config.rescale) * guided
+
+
+@COMBINATIONS.register("perpendicular-negative")
+class PerpendicularNegative(Combination):
+    """Negative prompts act only where they do not contradict the prompt (Perp-Neg, arXiv:2304.04968).
+
+    uncond + s (e_0 + sum_i w_i e_i'), with e = cond - uncond and e_i' the part of the negative e_i that is perpendicular
+    to e_0. The rows from 2 on are the negatives, their weights w_i are negative numbers or 0.
+    """
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Combination.Config):
+        pass
+
+    def select(self, conditions: Conditions, guidance_scale: float) -> Conditions:
+        """Everything but negatives that weigh nothing for any sample; at scale 0 the unconditional row alone."""
+        if guidance_scale == 0.0:
+            return conditions.rows([1])
+        acting = [row for row in range(2, conditions.num_conditions) if bool((conditions.weights[row] != 0.0).any())]
+        return conditions.rows([0, 1, *acting])
+
+    def combine(
+        self, raw: Float[Tensor, "K B C H W"], weights: Float[Tensor, "K B"], guidance_scale: float
+    ) -> Float[Tensor, "B C H W"]:
+        """The guided prediction, sample by sample."""
+        if len(raw) == 1:
+            return raw[0]
+        unconditional = raw[1]
+        direction = positive = raw[0] - unconditional
+        for negative, weight in zip(raw[2:], weights[2:], strict=True):
+            direction = direction + weight[:, None, None, None] * perpendicular(negative - unconditional, positive)
+        return unconditional + guidance_scale * direction
+
+
+def perpendicular(vector: Float[Tensor, "B C H W"], to: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """The part of each sample's `vector` that is perpendicular to the sample's `to`; all of it where `to` is zero."""
+    along = (vector * to).sum(dim=(1, 2, 3), keepdim=True)
+    squared = to.square().sum(dim=(1, 2, 3), keepdim=True)
+    return vector - along / squared.clamp(min=1e-12) * to
+
+
+def _deviation(raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 1 1"]:
+    return raw.std(dim=(1, 2, 3), keepdim=True)

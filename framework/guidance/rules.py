@@ -1,19 +1,25 @@
 """The rules of score distillation as pure functions, which a plain loop can call.
 
 A residual r takes the place of a gradient at a clean sample x_0: what the prior would like to have changed, before
-weighting. `surrogate_loss` hands it to automatic differentiation.
+weighting. `surrogate_loss` hands it to automatic differentiation. All rules are written in predicted noises, so that they
+mean the same for a denoiser that predicts something else, but for the flow rules, which are written in directions.
+
+Notation: eps(x_t; y) is the noise predicted under the prompt y, eps(x_t; 0) that under no prompt, eps_hat the combination
+of both that `Combination` makes.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
 from framework.diffusion.prediction import Prediction
 from framework.diffusion.prior import Prior
+from framework.diffusion.sampling import guided_prediction
 from framework.guidance.combination import Combination
 
 
@@ -37,6 +43,120 @@ def score_distillation_residual(
     """eps_hat - eps: predicted minus added noise (SDS, arXiv:2209.14988; equally SJC, arXiv:2212.00774)."""
     prediction = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
     return prediction.epsilon - sample.noise
+
+
+def classifier_score_residual(
+    prior: Prior, sample: NoisySample, conditions: Conditions, negative: Conditions | None, negative_weight: float
+) -> Float[Tensor, "B C H W"]:
+    """eps(y) - eps(0) + w (eps(0) - eps(negative)): the implicit classifier alone (CSD, arXiv:2310.19415).
+
+    Args:
+        negative: One row with the negative prompt; not evaluated where its weight is 0.
+        negative_weight: w.
+    """
+    rows = conditions.rows([0, 1])
+    if negative is None or negative_weight == 0.0:
+        prompt, none = prior.predict(sample.noisy, sample.timestep, rows).epsilon
+        return prompt - none
+    prompt, none, unwanted = prior.predict(sample.noisy, sample.timestep, rows.joined(negative)).epsilon
+    return prompt - none + negative_weight * (none - unwanted)
+
+
+def noise_free_residual(
+    prior: Prior,
+    sample: NoisySample,
+    conditions: Conditions,
+    negative: Conditions,
+    is_low: Bool[Tensor, "B"],
+    guidance_scale: float,
+) -> Float[Tensor, "B C H W"]:
+    """delta + s (eps(y) - eps(0)): what is left of SDS without the noise that a prediction still holds
+    (NFSD, arXiv:2310.17590).
+
+    Args:
+        negative: One row with a prompt of bad images.
+        is_low: Samples of so little noise that delta is eps(0) itself; for the others it is eps(0) - eps(negative).
+        guidance_scale: s.
+    """
+    rows = conditions.rows([0, 1])
+    if bool(is_low.all()):
+        prompt, none = prior.predict(sample.noisy, sample.timestep, rows).epsilon
+        return none + guidance_scale * (prompt - none)
+    prompt, none, bad = prior.predict(sample.noisy, sample.timestep, rows.joined(negative)).epsilon
+    domain = torch.where(is_low[:, None, None, None], none, none - bad)
+    return domain + guidance_scale * (prompt - none)
+
+
+def interval_score_residual(
+    prior: Prior, sample: NoisySample, conditions: Conditions, combination: Combination, guidance_scale: float
+) -> Float[Tensor, "B C H W"]:
+    """eps_hat(x_t) - eps(x_s; 0), with x_s the sample's partner at less noise (ISM, arXiv:2311.11284).
+
+    Raises:
+        ValueError: If the sample has no partner.
+    """
+    partner = require_partner(sample)
+    prediction = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
+    earlier = partner.unconditional_epsilon
+    if earlier is None:
+        earlier = guided_prediction(prior, partner.noisy, partner.timestep, conditions, 0.0).epsilon
+    return prediction.epsilon - earlier
+
+
+def asynchronous_residual(
+    prior: Prior, sample: NoisySample, conditions: Conditions, combination: Combination, guidance_scale: float
+) -> Float[Tensor, "B C H W"]:
+    """eps_hat(x_t) - eps(x_t'; y), with x_t' the sample's partner at more noise (ASD, arXiv:2407.02040).
+
+    Raises:
+        ValueError: If the sample has no partner.
+    """
+    partner = require_partner(sample)
+    prediction = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
+    later = guided_prediction(prior, partner.noisy, partner.timestep, conditions, 1.0)
+    return prediction.epsilon - later.epsilon
+
+
+def bridge_residual(
+    prior: Prior, sample: NoisySample, conditions: Conditions, source: Conditions, guidance_scale: float
+) -> Float[Tensor, "B C H W"]:
+    """s (eps(y) - eps(source)): from images like the present ones to wanted ones (SDS-Bridge, arXiv:2406.09417).
+
+    Args:
+        source: One row with the prompt in words for the flaws that renders have while they are optimised.
+        guidance_scale: s.
+    """
+    rows = conditions.rows([0]).joined(source)
+    target, present = prior.predict(sample.noisy, sample.timestep, rows).epsilon
+    return guidance_scale * (target - present)
+
+
+def flow_residual(
+    prior: Prior, sample: NoisySample, conditions: Conditions, combination: Combination, guidance_scale: float
+) -> Float[Tensor, "B C H W"]:
+    """v_hat - (eps - x_0): predicted minus true direction from sample to noise (RFDS, arXiv:2406.03293)."""
+    prediction = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
+    return prediction.flow - (sample.noise - sample.clean)
+
+
+def revised_noise(
+    prior: Prior, sample: NoisySample, conditions: Conditions, guidance_scale: float
+) -> Float[Tensor, "B C H W"]:
+    """eps + alpha (v_hat + x_0 - eps): noise from which the flow leads closer to the sample (RFDS-Rev, arXiv:2406.03293)."""
+    alpha, _ = prior.schedule.at(sample.timestep)
+    prediction = guided_prediction(prior, sample.noisy, sample.timestep, conditions, guidance_scale)
+    return sample.noise + alpha * (prediction.flow + sample.clean - sample.noise)
+
+
+def require_partner(sample: NoisySample) -> NoisySample:
+    """The sample's partner.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if sample.partner is None:
+        raise ValueError("This rule compares two noise levels, but the sample came with one: give it a `partner`.")
+    return sample.partner
 
 
 def surrogate_loss(clean: Float[Tensor, "B C H W"], residual: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.core.registries import GUIDANCES
-from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
 from framework.guidance.base import Guidance
 from framework.guidance.rules import score_distillation_residual
+from framework.structures.losses import Frame
 
 
 @GUIDANCES.register("score-distillation")
@@ -21,9 +21,13 @@ class ScoreDistillation(Guidance):
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Guidance.Config):
-        pass
+        subtract_noise: bool = True
+        """Whether the added noise is subtracted, which changes nothing on average but calms the gradient (SJC, 4.3)."""
 
-    def residual(self, sample: NoisySample, conditions: Conditions, step: StepInfo) -> Float[Tensor, "B C H W"]:
+    config: Config
+
+    def residual(self, sample: NoisySample, conditions: Conditions, frame: Frame) -> Float[Tensor, "B C H W"]:
         """eps_hat - eps."""
-        scale = self.config.guidance_scale(step)
-        return score_distillation_residual(self.prior, sample, conditions, self.combination, scale)
+        scale = self.config.guidance_scale(frame.step)
+        residual = score_distillation_residual(self.prior, sample, conditions, self.combination, scale)
+        return residual if self.config.subtract_noise else residual + sample.noise

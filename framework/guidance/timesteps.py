@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from framework.core.component import Component
 from framework.core.registries import TIMESTEPS
 from framework.core.schedule import Constant, Ramp, Schedule
 from framework.core.step import StepInfo
+from framework.diffusion.noise_schedule import NoiseSchedule
 
 
 class Timesteps(Component, ABC):
@@ -31,7 +32,7 @@ class Timesteps(Component, ABC):
 
     @abstractmethod
     def draw(
-        self, batch_size: int, *, num_timesteps: int, step: StepInfo, generator: torch.Generator
+        self, batch_size: int, *, schedule: NoiseSchedule, step: StepInfo, generator: torch.Generator
     ) -> Int[Tensor, "B"]:
         """Timesteps of `batch_size` samples, on the generator's device."""
 
@@ -53,11 +54,11 @@ class Uniform(Timesteps):
     config: Config
 
     def draw(
-        self, batch_size: int, *, num_timesteps: int, step: StepInfo, generator: torch.Generator
+        self, batch_size: int, *, schedule: NoiseSchedule, step: StepInfo, generator: torch.Generator
     ) -> Int[Tensor, "B"]:
         """One draw for each sample."""
         first, last = self.config.min_fraction(step), self.config.max_fraction(step)
-        return draw_between(first, last, batch_size, num_timesteps=num_timesteps, generator=generator)
+        return draw_between(first, last, batch_size, num_timesteps=len(schedule), generator=generator)
 
 
 @TIMESTEPS.register("annealed")
@@ -77,11 +78,88 @@ class Annealed(Timesteps):
     config: Config
 
     def draw(
-        self, batch_size: int, *, num_timesteps: int, step: StepInfo, generator: torch.Generator
+        self, batch_size: int, *, schedule: NoiseSchedule, step: StepInfo, generator: torch.Generator
     ) -> Int[Tensor, "B"]:
         """One draw for each sample."""
         first, last = self.config.min_fraction(step), self.config.max_fraction(step)
-        return draw_between(first, last, batch_size, num_timesteps=num_timesteps, generator=generator)
+        return draw_between(first, last, batch_size, num_timesteps=len(schedule), generator=generator)
+
+
+@TIMESTEPS.register("square-root")
+class SquareRoot(Timesteps):
+    """One timestep for all samples of a step, max - (max - min) sqrt(progress) (HiFA, arXiv:2305.18766)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Timesteps.Config):
+        min_fraction: float = 0.3
+        """Where the run ends."""
+        max_fraction: float = 0.98
+        """Where it begins."""
+
+        def __post_init__(self) -> None:
+            check_fractions(Constant(self.min_fraction), Constant(self.max_fraction))
+
+    config: Config
+
+    def draw(
+        self, batch_size: int, *, schedule: NoiseSchedule, step: StepInfo, generator: torch.Generator
+    ) -> Int[Tensor, "B"]:
+        """The step's own timestep; nothing is drawn."""
+        first, last = self.config.min_fraction, self.config.max_fraction
+        fraction = last - (last - first) * step.progress**0.5
+        return shared_timestep(round(fraction * len(schedule)), batch_size, len(schedule), generator.device)
+
+
+@TIMESTEPS.register("prioritized")
+class Prioritized(Timesteps):
+    """Timesteps that never rise and stay longest where content is made (DreamTime, arXiv:2306.12422, eq. 6 to 8).
+
+    A step's timestep t cuts the density W(t) so that the share of it above t is the share of the run done. W is the
+    noise-to-signal ratio times a plateau from `low` to `high` with a Gaussian flank on either side.
+    """
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Timesteps.Config):
+        low: float = 0.5
+        """Lower end of the plateau, as a fraction of all timesteps."""
+        high: float = 0.8
+        """Upper end of the plateau."""
+        low_deviation: float = 0.1
+        """Standard deviation of the lower flank."""
+        high_deviation: float = 0.3
+        """Standard deviation of the upper flank."""
+
+        def __post_init__(self) -> None:
+            if not 0.0 <= self.low <= self.high <= 1.0:
+                raise ValueError(f"expected 0 <= low <= high <= 1, got {self.low} and {self.high}.")
+            if min(self.low_deviation, self.high_deviation) <= 0.0:
+                raise ValueError("low_deviation and high_deviation must be positive.")
+
+    config: Config
+
+    def draw(
+        self, batch_size: int, *, schedule: NoiseSchedule, step: StepInfo, generator: torch.Generator
+    ) -> Int[Tensor, "B"]:
+        """The step's own timestep; nothing is drawn."""
+        above = self.density(schedule).flip(0).cumsum(0).flip(0)  # falls from 1 to the last timestep's own share
+        timestep = int((above - step.progress).abs().argmin())
+        return shared_timestep(timestep, batch_size, len(schedule), generator.device)
+
+    def density(self, schedule: NoiseSchedule) -> Float[Tensor, "T"]:
+        """W(t), which sums to 1."""
+        config = self.config
+        time = torch.arange(len(schedule), dtype=torch.float64) / len(schedule)
+        below = ((config.low - time).clamp(min=0.0) / config.low_deviation).square()
+        above = ((time - config.high).clamp(min=0.0) / config.high_deviation).square()
+        ratio = (schedule.sigmas / schedule.alphas.clamp(min=1e-3)).double().cpu()
+        weights = ratio * torch.exp(-0.5 * (below + above))
+        return weights / weights.sum()
+
+
+def shared_timestep(timestep: int, batch_size: int, num_timesteps: int, device: torch.device) -> Int[Tensor, "B"]:
+    """The timestep, or the nearest that exists, for every sample."""
+    whole = min(max(timestep, 0), num_timesteps - 1)
+    return torch.full((batch_size,), whole, dtype=torch.long, device=device)
 
 
 def check_fractions(low: Schedule, high: Schedule) -> None:

@@ -67,3 +67,24 @@ class Fantasia3D(Weighting):
         """alpha sigma^2."""
         alpha, sigma = schedule.at(timestep)
         return alpha * sigma**2
+
+
+@WEIGHTINGS.register("noise-to-signal")
+class NoiseToSignal(Weighting):
+    """sigma / alpha, which makes SDS the regression of the sample to the predicted one (SDI, arXiv:2405.15891)."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Weighting.Config):
+        max_weight: float = 100.0
+        """Upper bound, for schedules that end in pure noise."""
+
+        def __post_init__(self) -> None:
+            if self.max_weight <= 0.0:
+                raise ValueError(f"max_weight must be positive, got {self.max_weight}.")
+
+    config: Config
+
+    def __call__(self, schedule: NoiseSchedule, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B 1 1 1"]:
+        """sigma / alpha, cut at the bound."""
+        alpha, sigma = schedule.at(timestep)
+        return (sigma / alpha.clamp(min=1e-12)).clamp(max=self.config.max_weight)

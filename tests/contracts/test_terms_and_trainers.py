@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from gaussians import Gaussians
 from torch import nn
 
 from framework.core.registries import (
@@ -15,7 +16,7 @@ from framework.core.registries import (
     EXPORTERS,
     GUIDANCES,
     OPTIMIZERS,
-    PRIORS,
+    PERTURBATIONS,
     RENDERERS,
     TIMESTEPS,
     WEIGHTINGS,
@@ -29,12 +30,18 @@ from framework.structures.views import Views
 from framework.systems.optimization import ParameterGroup
 
 STEP = StepInfo(0, 10)
-PARTS = {"prompts": CONDITIONERS, "timesteps": TIMESTEPS, "weighting": WEIGHTINGS, "combination": COMBINATIONS}
+PARTS = {
+    "prompts": CONDITIONERS,
+    "timesteps": TIMESTEPS,
+    "perturbation": PERTURBATIONS,
+    "weighting": WEIGHTINGS,
+    "combination": COMBINATIONS,
+}
 
 
 @pytest.fixture
 def prior() -> Prior:
-    return PRIORS.build(PRIORS.find("analytic").Config(image_size=8), device=torch.device("cpu"))
+    return Gaussians(Gaussians.Config())
 
 
 def guided_gradient(prior: Prior, name: str, **parts: Any) -> torch.Tensor:
@@ -60,9 +67,10 @@ def test_a_guidance_moves_the_render_and_draws_equally_in_equal_steps(prior: Pri
     assert torch.equal(guided_gradient(prior, name), gradient)
 
 
+@pytest.mark.parametrize("guidance", GUIDANCES.names())
 @pytest.mark.parametrize(("key", "name"), [(key, name) for key, registry in PARTS.items() for name in registry.names()])
-def test_every_part_fits_into_a_guidance(prior: Prior, key: str, name: str) -> None:
-    gradient = guided_gradient(prior, "score-distillation", **{key: name})
+def test_every_part_fits_into_every_guidance(prior: Prior, guidance: str, key: str, name: str) -> None:
+    gradient = guided_gradient(prior, guidance, **{key: name})
     assert bool(gradient.isfinite().all()) and bool(gradient.any())
 
 

@@ -97,12 +97,14 @@ def test_it_leaves_the_global_generator_alone(prior, frame, views):
 def test_a_batch_of_two_is_two_batches_of_one(counting_prior, frame, views):
     guidance = _guidance(counting_prior, prompts="view-dependent")
     clean = counting_prior.encode(IMAGE)
-    sample = guidance.perturb(clean, STEP)
+    whole = frame(IMAGE, views, STEP)
     conditions = guidance.conditioner(views, STEP)
-    together = guidance.residual(sample, conditions, STEP)
+    sample = guidance.perturb(clean, conditions, whole)
+    together = guidance.residual(sample, conditions, whole)
     for item in range(2):
         alone = guidance.conditioner(views[item], STEP)
-        assert torch.allclose(together[[item]], guidance.residual(sample[item], alone, STEP), atol=1e-5)
+        part = frame(IMAGE[[item]], views[item], STEP)
+        assert torch.allclose(together[[item]], guidance.residual(sample[item], alone, part), atol=1e-5)
 
 
 def test_the_gradient_of_one_image_does_not_depend_on_the_number_of_pixels_it_is_rendered_with(prior, frame, views):

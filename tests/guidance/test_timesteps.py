@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from framework.core.schedule import Constant, Ramp
 from framework.core.step import StepInfo
-from framework.guidance.timesteps import Annealed, Uniform
+from framework.diffusion.noise_schedule import NoiseSchedule
+from framework.guidance.timesteps import Annealed, Prioritized, SquareRoot, Uniform
 
 
 def _draw(timesteps, step, count=4000, num_timesteps=1000):
     generator = torch.Generator().manual_seed(0)
-    return timesteps.draw(count, num_timesteps=num_timesteps, step=step, generator=generator)
+    schedule = NoiseSchedule.cosine(num_timesteps)
+    return timesteps.draw(count, schedule=schedule, step=step, generator=generator)
 
 
 def test_uniform_covers_its_range_and_no_more():
@@ -47,3 +51,34 @@ def test_fractions_beyond_one_are_refused(name):
 def test_ends_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match="above max_fraction"):
         Annealed.Config(min_fraction=Constant(0.99))
+
+
+def test_square_root_falls_fast_at_first_and_is_one_for_all_samples():
+    timesteps = SquareRoot(SquareRoot.Config(min_fraction=0.3, max_fraction=0.98))
+    drawn = [_draw(timesteps, StepInfo(step, 100), 5) for step in (0, 1, 25, 100)]
+    assert [set(item.tolist()) for item in drawn] == [{980}, {912}, {640}, {300}]
+
+
+def test_prioritized_never_rises_and_spends_its_steps_where_the_density_is():
+    timesteps = Prioritized(Prioritized.Config())
+    drawn = [_draw(timesteps, StepInfo(step, 2000), 1).item() for step in range(0, 2001, 10)]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(drawn))
+    density = timesteps.density(NoiseSchedule.cosine(1000))
+    in_plateau = sum(500 <= item <= 800 for item in drawn) / len(drawn)
+    assert in_plateau == pytest.approx(float(density[500:801].sum()), abs=0.02)
+
+
+def test_prioritized_density_is_the_noise_to_signal_ratio_on_the_plateau_and_has_gaussian_flanks():
+    schedule = NoiseSchedule.cosine(1000)
+    density = Prioritized(Prioritized.Config()).density(schedule)
+    ratio = (schedule.sigmas / schedule.alphas).double()
+    assert density.sum().item() == pytest.approx(1.0)
+    assert (density[700] / density[600]).item() == pytest.approx((ratio[700] / ratio[600]).item(), rel=1e-6)
+    flank = (density[400] / density[500]) / (ratio[400] / ratio[500])
+    assert flank.item() == pytest.approx(torch.tensor(-0.5).exp().item(), rel=1e-5)  # One deviation below.
+
+
+@pytest.mark.parametrize("wrong", [{"low": 0.9}, {"low_deviation": 0.0}, {"high": 1.2}])
+def test_impossible_plateaus_are_refused(wrong):
+    with pytest.raises(ValueError):
+        Prioritized.Config(**wrong)

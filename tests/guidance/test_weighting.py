@@ -13,6 +13,7 @@ from framework.diffusion.noise_schedule import NoiseSchedule
     [
         ("dreamfusion", lambda abar: 1.0 - abar),
         ("uniform", torch.ones_like),
+        ("noise-to-signal", lambda abar: ((1.0 - abar) / abar).sqrt().clamp(max=100.0)),
         ("fantasia3d", lambda abar: abar.sqrt() * (1.0 - abar)),
     ],
 )
