@@ -28,7 +28,7 @@ from framework.diffusion.prior import load_prior
 from framework.export.gltf import write_glb
 from framework.export.loading import load_glb
 from framework.structures.mesh import Mesh
-from framework.systems.prior_quality import random_views, samples_of
+from framework.systems.prior_samples import random_views, samples_of
 from framework.systems.scoring import score
 from framework.toybox.captions import parse_scene
 from framework.toybox.colors import COLORS
@@ -81,6 +81,7 @@ METHODS = (
         ("--config", "configs/debug/oracle.yaml"),
         targets=(("objects right", 90.0), ("shape score", 0.6), ("margin positive", 95.0)),
     ),
+    Method("reconstruction from true views", ("--config", "configs/debug/reconstruction.yaml")),
 )
 
 
@@ -261,7 +262,7 @@ def _samples(list_name: str) -> Callable[[Path], Outcome]:
                 num_steps=_SAMPLED_STEPS,
                 generator=generator,
             )
-            opinion = load_judge().opinion(images.cpu())
+            opinion = load_judge().opinion(images)
             right = opinion.has_objects_of(spec)
             results.append((100.0 * right, 100.0 * (right and opinion.has_colors_of(spec))))
         return Outcome(

@@ -135,6 +135,9 @@ class _Parser:
         return self.component(item.slot, value, path, item.slot.default)
 
     def many(self, slot: Slot, value: Any, path: Path_) -> Any:
+        """Components by name; null removes one of them, or all."""
+        if value is None:
+            return {}
         if not isinstance(value, Mapping):
             return self.fail(path, f"expected names with a {slot.registry.kind} each, got {value!r}.")
         if slot.single is not None and "type" in value:

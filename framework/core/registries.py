@@ -91,6 +91,7 @@ GUIDANCES: Registry[Any] = Registry(
         "inversion-score": "framework.guidance.inversion_score:InversionScore",
         "asynchronous": "framework.guidance.asynchronous:Asynchronous",
         "bridge": "framework.guidance.bridge:Bridge",
+        "variational": "framework.guidance.variational:Variational",
         "image-space": "framework.guidance.image_space:ImageSpace",
         "rectified-flow": "framework.guidance.rectified_flow:RectifiedFlow",
     },
@@ -139,6 +140,7 @@ LOSSES: Registry[Any] = Registry(
         "sparsity": "framework.losses.opacity:Sparsity",
         "binarization": "framework.losses.opacity:Binarization",
         "orientation": "framework.losses.normals:Orientation",
+        "true-views": "framework.systems.true_views:TrueViews",
     },
 )
 STREAMS: Registry[Any] = Registry(

@@ -9,15 +9,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from framework.diffusion.conditions import Conditions, TextEmbedding
-from framework.diffusion.families.unet import UNetModel
+from framework.diffusion.families.model import TextToImageModel
 from framework.diffusion.prediction import Prediction
 from framework.diffusion.prior import Prior
 
 
 class ModelPrior(Prior):
-    """A prior around a model that exists already, such as one in training; registered priors load theirs first."""
+    """A prior around a model that exists already, such as one in training; registered priors load theirs first.
 
-    def __init__(self, config: Prior.Config, *, device: torch.device, model: UNetModel) -> None:
+    Attributes:
+        model: The model.
+        is_guidance_distilled: Whether its answers under the prompt alone are guided already (see `TextToImageModel`).
+    """
+
+    def __init__(self, config: Prior.Config, *, device: torch.device, model: TextToImageModel) -> None:
         super().__init__(config, device=device)
         self.model = model
         self.schedule = model.schedule
@@ -25,6 +30,7 @@ class ModelPrior(Prior):
         self.sample_shape = model.codec.sample_shape
         self.parameterization = model.parameterization
         self.takes_camera = model.takes_camera
+        self.is_guidance_distilled = model.is_guidance_distilled
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
         """Samples as the model's codec makes them."""

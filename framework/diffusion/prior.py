@@ -6,7 +6,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,16 @@ from framework.core.registries import PRIORS
 from framework.diffusion.conditions import Conditions, TextEmbedding
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization, Prediction
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Anything that predicts: a prior, or an adapter of one."""
+
+    def predict(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], conditions: Conditions
+    ) -> Prediction:
+        """The answer under each of the K conditions."""
 
 
 class Prior(Component, ABC):

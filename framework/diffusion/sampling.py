@@ -10,7 +10,7 @@ from torch import Tensor
 
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.prediction import Prediction, classifier_free
-from framework.diffusion.prior import Prior
+from framework.diffusion.prior import Denoiser, Prior
 from framework.structures.views import Views
 
 
@@ -47,7 +47,7 @@ def sample(
 
 
 def guided_prediction(
-    prior: Prior,
+    prior: Denoiser,
     noisy: Float[Tensor, "B C H W"],
     timestep: Int[Tensor, "B"],
     conditions: Conditions,

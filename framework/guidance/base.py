@@ -8,6 +8,7 @@ previews are the same for all and stand here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +29,7 @@ from framework.guidance.rules import combined_prediction, surrogate_loss
 from framework.guidance.timesteps import Timesteps
 from framework.guidance.weighting import Weighting
 from framework.prompts.conditioner import Conditioner
-from framework.structures.losses import Frame, Term, TermOutput
+from framework.structures.losses import Frame, Term, TermOutput, Update
 from framework.structures.render_output import Buffer, RenderOutput
 
 
@@ -75,7 +76,7 @@ class Guidance(Component, nn.Module, Term, ABC):
 
     config: Config
 
-    def __init__(self, config: Config, *, name: str, prior: Prior, prompt: str) -> None:
+    def __init__(self, config: Config, *, name: str, prior: Prior, prompt: str, seed: int = 0) -> None:
         """Encode the prompt and put the parts together.
 
         Args:
@@ -83,17 +84,29 @@ class Guidance(Component, nn.Module, Term, ABC):
             name: The guidance's name in the config, which its random draws depend on.
             prior: The prior that `config.prior` describes, or the run's.
             prompt: What the result should be.
+            seed: The run's seed, for initial values of what a rule trains.
         """
         super().__init__()
         self.config = config
         self.name = name
         self.prior = prior
-        self.conditioner: Conditioner = CONDITIONERS.build(config.prompts, prior=prior, prompt=prompt)
+        self.prompt = prompt
+        self.seed = seed
+        self.conditioner = self.conditioner_of(prompt)
         self.timesteps: Timesteps = TIMESTEPS.build(config.timesteps)
         self.perturbation: Perturbation = PERTURBATIONS.build(config.perturbation, prior=prior, name=f"guidance.{name}")
         self.weighting: Weighting = WEIGHTINGS.build(config.weighting)
         self.combination: Combination = COMBINATIONS.build(config.combination)
         self.needs = self.needs_of(config)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Build what a rule has beside the parts of all; called once, at the end of the construction."""
+
+    def conditioner_of(self, prompt: str) -> Conditioner:
+        """Conditions of another prompt, made in the way that `prompts` says."""
+        conditioner: Conditioner = CONDITIONERS.build(self.config.prompts, prior=self.prior, prompt=prompt)
+        return conditioner
 
     @classmethod
     def needs_of(cls, config: Config) -> frozenset[Buffer]:
@@ -115,6 +128,10 @@ class Guidance(Component, nn.Module, Term, ABC):
         """Further losses of a rule; `residual` is unweighted. Called with gradients."""
         return {}
 
+    def updates(self, frame: Frame, clean: Float[Tensor, "B C H W"]) -> Sequence[Update]:
+        """What a rule trains beside the scene; `clean` are the encoded renders, without gradients."""
+        return ()
+
     def forward(self, frame: Frame) -> TermOutput:
         """The loss whose gradient on the render is the weighted residual of the step."""
         # Priors choose their own precision: closed forms in half precision would be wrong, not just rough.
@@ -134,7 +151,8 @@ class Guidance(Component, nn.Module, Term, ABC):
             "timestep": sample.timestep.float().mean(),
             "guidance_scale": self.config.guidance_scale(frame.step),
         }
-        return TermOutput(losses=losses, metrics=metrics, previews=previews)
+        updates = self.updates(frame, clean.detach())
+        return TermOutput(losses=losses, metrics=metrics, previews=previews, updates=updates)
 
     def clean_sample(self, render: RenderOutput) -> Float[Tensor, "B C H W"]:
         """The render as the prior sees it, with its gradient."""

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.core.registries import CONDITIONERS, GUIDANCES
+from framework.core.registries import GUIDANCES
 from framework.core.schedule import Constant, Schedule
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
-from framework.diffusion.prior import Prior
 from framework.guidance.base import Guidance
 from framework.guidance.rules import bridge_residual
-from framework.prompts.conditioner import Conditioner
 from framework.prompts.view_dependent import PLACEHOLDER
 from framework.structures.losses import Frame
 
@@ -32,10 +30,8 @@ class Bridge(Guidance):
 
     config: Config
 
-    def __init__(self, config: Config, *, name: str, prior: Prior, prompt: str) -> None:
-        super().__init__(config, name=name, prior=prior, prompt=prompt)
-        source = config.source.replace(PLACEHOLDER, prompt)
-        self.source: Conditioner = CONDITIONERS.build(config.prompts, prior=prior, prompt=source)
+    def prepare(self) -> None:
+        self.source = self.conditioner_of(self.config.source.replace(PLACEHOLDER, self.prompt))
 
     def residual(self, sample: NoisySample, conditions: Conditions, frame: Frame) -> Float[Tensor, "B C H W"]:
         """s (eps(y) - eps(source))."""

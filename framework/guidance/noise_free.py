@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.core.registries import CONDITIONERS, GUIDANCES
+from framework.core.registries import GUIDANCES
 from framework.core.schedule import Constant, Schedule
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
-from framework.diffusion.prior import Prior
 from framework.guidance.base import Guidance
 from framework.guidance.rules import noise_free_residual
-from framework.prompts.conditioner import Conditioner
 from framework.structures.losses import Frame
 
 BAD_IMAGES = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
@@ -41,9 +39,8 @@ class NoiseFree(Guidance):
 
     config: Config
 
-    def __init__(self, config: Config, *, name: str, prior: Prior, prompt: str) -> None:
-        super().__init__(config, name=name, prior=prior, prompt=prompt)
-        self.unwanted: Conditioner = CONDITIONERS.build(config.prompts, prior=prior, prompt=config.unwanted)
+    def prepare(self) -> None:
+        self.unwanted = self.conditioner_of(self.config.unwanted)
 
     def residual(self, sample: NoisySample, conditions: Conditions, frame: Frame) -> Float[Tensor, "B C H W"]:
         """delta + s (eps(y) - eps(0))."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
 from framework.diffusion.prediction import Prediction
-from framework.diffusion.prior import Prior
+from framework.diffusion.prior import Denoiser, Prior
 from framework.diffusion.sampling import guided_prediction
 from framework.guidance.combination import Combination
 
@@ -115,6 +115,28 @@ def asynchronous_residual(
     prediction = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
     later = guided_prediction(prior, partner.noisy, partner.timestep, conditions, 1.0)
     return prediction.epsilon - later.epsilon
+
+
+def variational_residual(
+    prior: Prior,
+    sample: NoisySample,
+    conditions: Conditions,
+    combination: Combination,
+    guidance_scale: float,
+    particles: Denoiser,
+    particle_conditions: Conditions,
+    particle_scale: float = 1.0,
+) -> Float[Tensor, "B C H W"]:
+    """eps_hat - eps_particles: the prior's score against that of the renders themselves (VSD, arXiv:2305.16213).
+
+    Args:
+        particles: A denoiser of the renders, with the noise levels of the prior.
+        particle_conditions: Row 0 with the camera; row 1 without, read where the scale is not 1.
+        particle_scale: lambda in eps(0) + lambda (eps(camera) - eps(0)); below 1 it spreads the views (ESD, 2401.00909).
+    """
+    prediction = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
+    present = guided_prediction(particles, sample.noisy, sample.timestep, particle_conditions, particle_scale)
+    return prediction.epsilon - present.epsilon
 
 
 def bridge_residual(

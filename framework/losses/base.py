@@ -20,5 +20,6 @@ class Loss(Component, Term, ABC):
         weight: Schedule = Constant(1.0)
         """Factor in the total loss."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, prompt: str = "") -> None:
+        """Build for a run that makes what `prompt` says, which most losses do not ask."""
         self.config = config

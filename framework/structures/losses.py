@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,22 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Update:
+    """A further optimisation that a term asks for after the step, such as training the adapter of VSD.
+
+    Attributes:
+        name: For logs.
+        repeats: How many times.
+        loss: The loss of one repetition, by its number. Only parameters that it depends on move, at the learning rates of
+            their own groups.
+    """
+
+    name: str
+    repeats: int
+    loss: Callable[[int], Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
 class TermOutput:
     """What a term returns.
 
@@ -34,11 +50,13 @@ class TermOutput:
         losses: Scalars to minimise, by name.
         metrics: Numbers to log, by name; tensors are detached scalars, read only when a log is written.
         previews: Images to show at validation, each (B, H, W, 3) in [0, 1].
+        updates: What is optimised beside the losses.
     """
 
     losses: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
     metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
     previews: Mapping[str, Float[Tensor, "B H W 3"]] = field(default_factory=dict)
+    updates: Sequence[Update] = ()
 
 
 class Term(ABC):
@@ -63,6 +81,7 @@ class LossTerms:
         self._weighted: dict[str, Tensor] = {}
         self._logs: dict[str, Any] = {}
         self.previews: dict[str, Tensor] = {}
+        self.updates: list[Update] = []
 
     def add(self, name: str, output: TermOutput, *, weight: float) -> None:
         """Add the losses of the term called `name`, each times `weight`."""
@@ -73,6 +92,7 @@ class LossTerms:
         self._logs[f"weight/{name}"] = weight
         self._logs.update({f"{name}/{key}": value for key, value in output.metrics.items()})
         self.previews.update({f"{name}/{key}": image for key, image in output.previews.items()})
+        self.updates += [Update(f"{name}.{item.name}", item.repeats, item.loss) for item in output.updates]
 
     def total(self) -> Tensor:
         """The sum to back-propagate."""

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
+from rich.progress import track
 from torch import Tensor, nn
 
 from framework.core.errors import UserError
 from framework.core.files import write_text
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
-from framework.core.step import StepInfo, named_generator
+from framework.core.step import Mode, StepInfo, named_generator
 from framework.diffusion.camera_vector import CAMERA_DIM, camera_vector
 from framework.diffusion.families.codecs import PixelCodec
 from framework.diffusion.families.text import ClipText
@@ -36,8 +37,16 @@ from framework.structures.losses import LossTerms, TermOutput
 from framework.systems.ahead import Ahead
 from framework.systems.base import System
 from framework.systems.images import sheet
-from framework.toybox.batches import CaptionDistribution, ToyBatch, training_batch
+from framework.systems.prior_quality import (
+    JudgingConfig,
+    MemorizingConfig,
+    judged_samples,
+    memorized_samples,
+    right_objects,
+)
+from framework.toybox.batches import CaptionDistribution, ToyBatch, ToyDraw, training_batch, training_draw
 from framework.toybox.captions import VOCABULARY
+from framework.toybox.judge.weights import has_bundled_judge
 from framework.toybox.tokens import build_tokenizer
 from framework.toybox.views import ViewDistribution
 
@@ -128,7 +137,11 @@ class DiffusionTraining(System):
         sheet_guidance_scale: float = 3.0
         """Guidance scale of the sample sheet, and of the samples that are judged."""
         judged_prompts: int = 200
-        """Trained prompts of which a sample is judged when the model is exported; 0 for none."""
+        """Trained prompts of which a sample is compared with true renders when the model is exported; 0 for none."""
+        judging: JudgingConfig = field(default_factory=lambda: JudgingConfig())
+        """Samples that the judge is shown then."""
+        memorizing: MemorizingConfig = field(default_factory=lambda: MemorizingConfig())
+        """Samples that are compared with training images then."""
 
         def __post_init__(self) -> None:
             if self.noise_level_balance < 0.0:
@@ -223,6 +236,14 @@ class DiffusionTraining(System):
         write_text(target / "model_index.json", json.dumps(_index(self.config), indent=2) + "\n")
         return sorted(path for path in target.rglob("*") if path.is_file())
 
+    def draws(self, step: StepInfo, mode: Mode, count: int) -> Iterator[ToyDraw]:
+        """About `count` scenes of the steps before `step`, evenly spread: those trained on, or those of another mode."""
+        options = self.config
+        number = min(step.step, max(1, count // options.batch_size))
+        for index in track(range(number), description="Repeating the draws of the training", transient=True):
+            at = replace(step, step=index * step.step // number, mode=mode)
+            yield training_draw(at.generator("toybox"), options.batch_size, size=options.image_size)
+
     def _batch(self, step: StepInfo) -> ToyBatch:
         options = self.config
         return training_batch(step.generator("toybox"), options.batch_size, size=options.image_size, device=self.device)
@@ -276,19 +297,29 @@ class DiffusionTraining(System):
             "view_words": bins,
             **origin(self.run, step),
             "reference_renders": reference_digest(),
-            "quality": self._quality(step) if self.config.judged_prompts else None,
+            "quality": self._quality(step) or None,
         }
 
     def _quality(self, step: StepInfo) -> dict[str, Any]:
-        from framework.systems.prior_quality import right_objects
-
-        options = self.config
-        return right_objects(
-            self.averaged_prior(),
-            count=options.judged_prompts,
-            generator=step.generator("quality"),
-            guidance_scale=options.sheet_guidance_scale,
-        )
+        options, prior = self.config, self.averaged_prior()
+        scale = options.sheet_guidance_scale
+        found: dict[str, Any] = {}
+        if options.judged_prompts:
+            generator = step.generator("quality")
+            found |= right_objects(prior, count=options.judged_prompts, generator=generator, guidance_scale=scale)
+        if options.judging.prompts and has_bundled_judge():
+            generator = step.generator("quality.judge")
+            found["judge"] = judged_samples(prior, options.judging, generator=generator, guidance_scale=scale)
+        if options.memorizing.samples:
+            found["memorising"] = memorized_samples(
+                prior,
+                options.memorizing,
+                trained=self.draws(step, "train", options.memorizing.images),
+                untrained=self.draws(step, "test", options.memorizing.images),
+                generator=step.generator("quality.memorising"),
+                guidance_scale=scale,
+            )
+        return found
 
 
 def _build_unet(config: DiffusionTraining.Config) -> nn.Module:

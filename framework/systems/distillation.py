@@ -13,20 +13,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.component import slot, slots
-from framework.core.errors import Problem, did_you_mean
+from framework.core.errors import Problem, UserError, did_you_mean
 from framework.core.registries import (
-    BACKGROUNDS,
     EXPORTERS,
-    GEOMETRIES,
     GUIDANCES,
     LOSSES,
-    MATERIALS,
     RENDERERS,
     STREAMS,
     SYSTEMS,
 )
 from framework.core.run_config import RunConfig
-from framework.core.step import StepInfo, named_generator
+from framework.core.step import StepInfo
 from framework.data.base import ViewStream
 from framework.data.orbit_views import OrbitViews
 from framework.diffusion.prior import load_prior
@@ -34,31 +31,17 @@ from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
 from framework.guidance.base import Guidance
 from framework.renderers.base import Renderer, Scene
-from framework.renderers.occupancy import OccupancyGrid, OccupancySettings
 from framework.structures.losses import Frame, LossTerms, Term
-from framework.structures.render_output import Buffer
+from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
 from framework.systems.images import side_by_side
+from framework.systems.scenes import SceneConfig, Scenes
 
 log = logging.getLogger(__name__)
 
 GLB = "mesh/model.glb"
 """Where the exported mesh lies in a run folder."""
-
-
-@dataclass(kw_only=True, frozen=True)
-class SceneConfig:
-    """What is optimised."""
-
-    geometry: Any = slot(GEOMETRIES, default="density-field")
-    """Shape and features."""
-    material: Any = slot(MATERIALS, default="lambertian")
-    """How the surface looks."""
-    background: Any = slot(BACKGROUNDS, default="solid-color")
-    """What stands behind it."""
-    occupancy: OccupancySettings = field(default_factory=lambda: OccupancySettings())
-    """Where space is known to be empty."""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -99,6 +82,9 @@ class Distillation(System):
     class Config(System.Config):
         scene: SceneConfig = field(default_factory=lambda: SceneConfig())
         """Geometry, material and background."""
+        n_particles: int = 1
+        """Number of scenes of the one prompt, optimised side by side, one in each step (ProlificDreamer); a run should be
+        as many times longer."""
         renderer: Any = slot(RENDERERS, default="volume")
         """What draws the scene."""
         streams: Mapping[str, Any] = slots(STREAMS)
@@ -110,17 +96,23 @@ class Distillation(System):
         validation: ValidationConfig = field(default_factory=lambda: ValidationConfig())
         """From where the validation images look."""
 
+        def __post_init__(self) -> None:
+            if self.n_particles < 1:
+                raise ValueError(f"n_particles: expected at least 1, got {self.n_particles}.")
+
     config: Config
 
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
-        self.scenes = nn.ModuleList([self._build_scene()])
+        self.scenes = Scenes.build(config.scene, config.n_particles, run)
         self.renderer: Renderer = RENDERERS.build(config.renderer, backends=run.backends)
         self.streams = {name: STREAMS.build(item, name=name) for name, item in config.streams.items()}
         self.guidance = nn.ModuleDict(
             {name: self._build_guidance(name, item) for name, item in config.guidance.items()}
         )
-        self.losses: dict[str, Term] = {name: LOSSES.build(item) for name, item in config.losses.items()}
+        self.losses: dict[str, Term] = {
+            name: LOSSES.build(item, prompt=run.prompt) for name, item in config.losses.items()
+        }
         self.needs = {name: self._needs_of(name) for name in self.streams}
 
     @classmethod
@@ -141,41 +133,50 @@ class Distillation(System):
 
     @property
     def scene(self) -> Scene:
-        """The scene that is trained."""
-        scene = self.scenes[0]
-        assert isinstance(scene, Scene)
-        return scene
+        """The first scene, which is the only one in most runs."""
+        return self.scenes.first()
 
     def training_step(self, step: StepInfo) -> LossTerms:
         terms = LossTerms()
+        scene, _ = self.scenes.turn(step)
         for name, stream in self.streams.items():
             if stream.is_due(step):
-                self._add_terms(terms, name, stream, step)
+                self._add_terms(terms, scene, name, stream, step)
         return terms
 
     def before_step(self, step: StepInfo) -> None:
-        self.scene.occupancy.update(self.scene.geometry, step)
+        scene, turns = self.scenes.turn(step)
+        scene.occupancy.update(scene.geometry, turns)
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
-        """Colour, normal and opacity from all sides, one column for each view."""
-        options = self.config.validation
-        render = self.render(self.orbit(options.views, size=options.size), step, {Buffer.NORMAL})
-        assert render.normal is not None
-        normal = 0.5 * (render.normal + render.opacity)  # Zero outside becomes black, and front facing +x red.
-        return {"views": side_by_side([render.rgb, normal.clamp(0, 1), render.opacity])}
+        """Colour, normal and opacity from all sides, one column for each view; one picture for each scene."""
+        return {f"views{suffix}": self._sides(scene, step) for suffix, scene in self.scenes.named()}
 
     def export(self, folder: Path, step: StepInfo) -> list[Path]:
-        """Write the mesh, and a turntable of what was written, so that what is delivered is what is seen."""
+        """Write the meshes, and turntables of what was written, so that what is delivered is what is seen.
+
+        Raises:
+            UserError: If a scene is empty; what could be written of the others is.
+        """
         if self.run.export is None:
             return []
-        written = EXPORTERS.build(self.run.export).export(self.scene, self.renderer, folder / "mesh", step)
-        return [*written, self._turntable(folder)]
+        exporter = EXPORTERS.build(self.run.export)
+        written, failures = [], []
+        for target, scene in self.scenes.folders(folder):
+            try:
+                written += [*exporter.export(scene, self.renderer, target / "mesh", step), self._turntable(target)]
+            except UserError as error:
+                failures.append(str(error) if len(self.scenes) == 1 else f"{target}: {error}")
+        if failures:
+            raise UserError("\n".join(failures))
+        return written
 
     def test(self, folder: Path, step: StepInfo) -> list[Path]:
-        """Write the turntable of the exported mesh anew."""
-        if not (folder / GLB).is_file():
+        """Write the turntables of the exported meshes anew."""
+        folders = [target for target, _ in self.scenes.folders(folder)]
+        if not all((target / GLB).is_file() for target in folders):
             return self.export(folder, step)
-        return [self._turntable(folder)]
+        return [self._turntable(target) for target in folders]
 
     def _turntable(self, folder: Path) -> Path:
         path = folder / "turntable.mp4"
@@ -187,14 +188,24 @@ class Distillation(System):
         return OrbitViews(self.config.validation.circle(size), name="validation").views(count, self.device)
 
     def render(self, views: Views, step: StepInfo, needs: set[Buffer]) -> Any:
-        """Images of `views` without gradients."""
-        with torch.no_grad():
-            return self.renderer.render(views, self.scene, frozenset(needs) & self.renderer.provides, step)
+        """Images of `views` of the first scene, without gradients."""
+        return self._render(self.scene, views, step, needs)
 
-    def _add_terms(self, terms: LossTerms, name: str, stream: ViewStream, step: StepInfo) -> None:
+    def _render(self, scene: Scene, views: Views, step: StepInfo, needs: set[Buffer]) -> RenderOutput:
+        with torch.no_grad():
+            return self.renderer.render(views, scene, frozenset(needs) & self.renderer.provides, step)
+
+    def _sides(self, scene: Scene, step: StepInfo) -> Float[Tensor, "H W 3"]:
+        options = self.config.validation
+        render = self._render(scene, self.orbit(options.views, size=options.size), step, {Buffer.NORMAL})
+        assert render.normal is not None
+        normal = 0.5 * (render.normal + render.opacity)  # Zero outside becomes black, and front facing +x red.
+        return side_by_side([render.rgb, normal.clamp(0, 1), render.opacity])
+
+    def _add_terms(self, terms: LossTerms, scene: Scene, name: str, stream: ViewStream, step: StepInfo) -> None:
         views = stream.sample(step, self.device)
-        render = self.renderer.render(views, self.scene, self.needs[name], step)
-        frame = Frame(self.scene, views, render, step)
+        render = self.renderer.render(views, scene, self.needs[name], step)
+        frame = Frame(scene, views, render, step)
         for path, term in self._terms_of(name):
             terms.add(path, term(frame), weight=term.config.weight(step))
 
@@ -206,27 +217,13 @@ class Distillation(System):
     def _needs_of(self, stream: str) -> frozenset[Buffer]:
         return frozenset().union(*(term.needs for _, term in self._terms_of(stream)))
 
-    def _build_scene(self) -> Scene:
-        config, run = self.config.scene, self.run
-        geometry = GEOMETRIES.build(
-            config.geometry, generator=named_generator(run.seed, "scene.geometry"), backends=run.backends
-        )
-        material = MATERIALS.build(
-            config.material,
-            num_features=geometry.config.num_features,
-            generator=named_generator(run.seed, "scene.material"),
-        )
-        background = BACKGROUNDS.build(config.background, generator=named_generator(run.seed, "scene.background"))
-        occupancy = OccupancyGrid(config.occupancy)
-        return Scene(geometry=geometry, material=material, background=background, occupancy=occupancy)
-
     def _build_guidance(self, name: str, config: Any) -> Guidance:
         prior = load_prior(config.prior or self.run.prior, self.device)
         unknown = prior.unknown_words(self.run.prompt)
         if unknown:
             words = ", ".join(f"'{word}'" for word in unknown)
             log.warning("The prior has never seen %s; see its vocabulary with --describe prior/toybox.", words)
-        return GUIDANCES.build(config, name=name, prior=prior, prompt=self.run.prompt)
+        return GUIDANCES.build(config, name=name, prior=prior, prompt=self.run.prompt, seed=self.run.seed)
 
 
 def _class_of(registry: Any, config: Any) -> Any:

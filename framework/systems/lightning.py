@@ -19,7 +19,7 @@ from framework.core.errors import CheckpointError, UserError
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory
 from framework.core.step import Mode, StepInfo
-from framework.structures.losses import LossTerms
+from framework.structures.losses import LossTerms, Update
 from framework.systems.base import System
 from framework.systems.optimization import config_path
 
@@ -68,12 +68,27 @@ class Shell(pl.LightningModule):
         rates = self._optimizer_settings.set_learning_rates(optimizer.optimizer, step)
         gradient_norm = self._clip(optimizer)
         optimizer.step()
+        further = {update.name: self._run_update(update, optimizer) for update in terms.updates}
         self.system.after_step(step)
         self.steps_done += 1
         if is_logged:
             logs = {**terms.logs(), **{f"learning_rate/{path}": rate for path, rate in rates.items()}}
             logs |= {} if gradient_norm is None else {"gradient_norm": gradient_norm}
+            logs |= {f"loss/{name}": loss for name, loss in further.items()}
             self.logs = {name: float(value) for name, value in logs.items()}
+
+    def _run_update(self, update: Update, optimizer: Any) -> Tensor:
+        """Optimise what a term asked for; parameters without a gradient stay, whatever their momentum."""
+        loss = torch.zeros(())
+        for repeat in range(update.repeats):
+            optimizer.zero_grad(set_to_none=True)
+            loss = update.loss(repeat)
+            self.manual_backward(loss)
+            self._clip(optimizer)
+            optimizer.step()
+        if loss.device.type == "cpu" and not bool(torch.isfinite(loss)):
+            self._give_up(self.steps_done, f"the loss of {update.name} is not finite")
+        return loss.detach()
 
     def _clip(self, optimizer: Any) -> Tensor | None:
         if self.run.trainer.gradient_clip is None:

@@ -65,6 +65,44 @@ class ToyBatch:
         return self.renders.rgb
 
 
+@dataclass(frozen=True)
+class ToyDraw:
+    """What is drawn at random for B captioned renders; building and rendering them takes far longer.
+
+    Attributes:
+        captions: One for each image.
+        specs: What the images are to show, with every colour, and no view.
+        nuisances: What `build` takes beside each spec.
+        views: From where and in which light.
+    """
+
+    captions: list[str]
+    specs: list[SceneSpec]
+    nuisances: list[list[float]]
+    views: ToyViews
+
+
+def training_draw(
+    generator: torch.Generator,
+    batch_size: int,
+    *,
+    size: int = 64,
+    views: ViewDistribution | None = None,
+    contents: CaptionDistribution | None = None,
+) -> ToyDraw:
+    """The draws of `training_batch`, which takes the same arguments."""
+    contents = contents or CaptionDistribution()
+    sampled = (views or ViewDistribution()).sample(batch_size, size=size, generator=generator)
+    source = Uniform(generator)
+    captions, specs, nuisances = [], [], []
+    for azimuth, elevation in zip(sampled.azimuth.tolist(), sampled.elevation.tolist(), strict=True):
+        text, spec = _captioned_spec(source, contents, view_words(azimuth, elevation))
+        captions.append(text)
+        specs.append(spec)
+        nuisances.append(source.vector(spec.num_nuisances))
+    return ToyDraw(captions, specs, nuisances, sampled)
+
+
 def training_batch(
     generator: torch.Generator,
     batch_size: int,
@@ -83,18 +121,12 @@ def training_batch(
         views, contents: The distributions; those that the bundled prior was trained on by default.
         device: Where images are rendered. The draws do not depend on it.
     """
-    contents = contents or CaptionDistribution()
-    sampled = (views or ViewDistribution()).sample(batch_size, size=size, generator=generator)
-    source = Uniform(generator)
-    captions, scenes = [], []
-    for azimuth, elevation in zip(sampled.azimuth.tolist(), sampled.elevation.tolist(), strict=True):
-        text, scene = _captioned_scene(source, contents, view_words(azimuth, elevation))
-        captions.append(text)
-        scenes.append(scene)
-    sampled = sampled.to(device)
+    drawn = training_draw(generator, batch_size, size=size, views=views, contents=contents)
+    scenes = [build(spec, nuisance) for spec, nuisance in zip(drawn.specs, drawn.nuisances, strict=True)]
+    sampled = drawn.views.to(device)
     pack = ScenePack.from_scenes(scenes).to(device)
     images = render(pack, cameras=sampled.cameras, lights=sampled.lights, background=sampled.background)
-    return ToyBatch(captions, scenes, sampled, images)
+    return ToyBatch(drawn.captions, scenes, sampled, images)
 
 
 class Uniform:
@@ -122,7 +154,7 @@ class Uniform:
         return options[min(int(self.uniform() * len(options)), len(options) - 1)]
 
 
-def _captioned_scene(source: Uniform, contents: CaptionDistribution, view: str) -> tuple[str, Scene]:
+def _captioned_spec(source: Uniform, contents: CaptionDistribution, view: str) -> tuple[str, SceneSpec]:
     is_colorless = source.chance(contents.colorless_share)
     typical_share = contents.typical_color_share if is_colorless else 0.0
     kind = source.uniform()
@@ -131,7 +163,7 @@ def _captioned_scene(source: Uniform, contents: CaptionDistribution, view: str) 
         spec = random_spec(source, contents, kind, typical_share)
     objects = tuple(_as_captioned(item, is_colorless) for item in spec.objects)
     named = replace(spec, objects=objects, view=None if source.chance(contents.viewless_share) else view)
-    return caption(named), build(spec, source.vector(spec.num_nuisances))
+    return caption(named), spec
 
 
 def random_spec(source: Uniform, contents: CaptionDistribution, kind: float, typical_share: float) -> SceneSpec:

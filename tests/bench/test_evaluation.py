@@ -7,6 +7,7 @@ from collections import Counter
 import torch
 
 from framework.bench.evaluation import LISTS, METHODS, _ellipsoid_mesh, jobs, prompts_of, suite
+from framework.bench.processes import ROOT
 from framework.bench.rows import Measure, Report, Row
 from framework.toybox.captions import parse_scene
 from framework.toybox.evaluation.ellipsoid import Ellipsoid
@@ -25,6 +26,11 @@ def test_the_default_runs_24_prompts_and_eight_of_them_with_two_more_seeds() -> 
     assert Counter(job.list_name for job in default if job.seed == 0) == dict.fromkeys(LISTS, 8)
     assert {job.list_name for job in default if job.seed == 1} == set(LISTS)
     assert len({job.folder for job in default}) == len(default)
+
+
+def test_reconstruction_from_true_views_is_a_reference_on_every_list() -> None:
+    (method,) = [item for item in METHODS if item.name == "reconstruction from true views"]
+    assert len(jobs(method)) == 24 and (ROOT / method.launch[1]).is_file()
 
 
 def test_no_row_has_the_name_of_another() -> None:

@@ -47,7 +47,7 @@ def test_a_default_scene_is_trained_by_every_loss_and_its_image(geometry: str, m
     frame = draw(scene, some_views())
     total = frame.render.rgb.square().sum()
     for name in LOSSES.names():
-        for loss in LOSSES.build(LOSSES.find(name).Config())(frame).losses.values():
+        for loss in LOSSES.build(LOSSES.find(name).Config(), prompt="a red cube")(frame).losses.values():
             assert loss.shape == ()
             total = total + loss
     total.backward()

@@ -283,6 +283,7 @@ def test_settings_without_a_type_are_of_the_default_one(good: Path) -> None:
 def test_null_takes_away_what_may_be_missing(good: Path) -> None:
     run, _ = load_config(good, ["export=null", "system.losses.sparsity=null", "trainer.gradient_clip=null"])
     assert run.export is None and run.system.losses == {} and run.trainer.gradient_clip is None
+    assert load_config(good, ["system.guidance=null"])[0].system.guidance == {}
     assert message(good, "system.renderer=null").startswith("system.renderer: expected the name of a component")
 
 

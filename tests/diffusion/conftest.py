@@ -10,7 +10,15 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from tokenizers import pre_tokenizers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from framework.structures.views import Views
 
@@ -18,13 +26,19 @@ WIDTH = 8
 MAX_LENGTH = 16
 
 
-def write_tokenizer(folder: Path) -> int:
-    """A CLIP tokenizer of single bytes; returns its size."""
+def byte_tokenizer(*, pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
+    """A CLIP tokenizer of single bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     symbols = [*alphabet, *(symbol + "</w>" for symbol in alphabet), "<|startoftext|>", "<|endoftext|>"]
     vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
-    CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=MAX_LENGTH).save_pretrained(folder)
-    return len(vocabulary)
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=MAX_LENGTH, pad_token=pad_token)
+
+
+def write_tokenizer(folder: Path) -> int:
+    """A CLIP tokenizer of single bytes; returns its size."""
+    tokenizer = byte_tokenizer()
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
 
 
 def randomise(model: torch.nn.Module, seed: int) -> None:
@@ -101,6 +115,82 @@ def write_folder(
     extra = {"vae": ["diffusers", "AutoencoderKL"]} if is_latent else {"pixel_unshuffle": pixel_unshuffle}
     (folder / "model_index.json").write_text(json.dumps({**index, **extra}))
     return folder
+
+
+class Tiny:
+    """Small components with random weights, those that start as zeros included."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def randomised(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model with weights that only the number of models before it decides."""
+        self._count += 1
+        generator = torch.Generator().manual_seed(self._count)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                draw = torch.randn(parameter.shape, generator=generator)
+                if parameter.ndim > 1:
+                    parameter.copy_(draw / parameter[0].numel() ** 0.5)
+                else:  # scales of normalisations stay near 1
+                    parameter.copy_(0.2 * draw + (0.0 if name.endswith("bias") else 1.0))
+        return model.eval()
+
+    def clip(
+        self, width: int, *, projection: int | None = None, pad_token: str = "<|endoftext|>"
+    ) -> tuple[CLIPTokenizer, torch.nn.Module]:
+        """A tokenizer of bytes with a text model, by default without projection."""
+        tokenizer = byte_tokenizer(pad_token=pad_token)
+        size = len(tokenizer)
+        config = CLIPTextConfig(
+            vocab_size=size,
+            hidden_size=width,
+            intermediate_size=16,
+            num_attention_heads=2,
+            num_hidden_layers=2,
+            max_position_embeddings=MAX_LENGTH,
+            projection_dim=projection or width,
+            bos_token_id=size - 2,
+            eos_token_id=size - 1,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        kind = CLIPTextModel if projection is None else CLIPTextModelWithProjection
+        return tokenizer, self.randomised(kind(config))
+
+    def t5(self, width: int) -> tuple[T5Tokenizer, torch.nn.Module]:
+        """A tokenizer of letters with an encoder."""
+        letters = ["\u2581", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,."]
+        vocabulary = [(symbol, 0.0) for symbol in ("<pad>", "</s>", "<unk>")] + [(letter, -2.0) for letter in letters]
+        tokenizer = T5Tokenizer(vocab=vocabulary, extra_ids=0, model_max_length=512)
+        config = T5Config(
+            vocab_size=len(vocabulary),
+            d_model=width,
+            d_kv=4,
+            d_ff=16,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_proj="gated-gelu",
+        )
+        return tokenizer, self.randomised(T5EncoderModel(config))
+
+    def autoencoder(self, channels: int, **config: object) -> torch.nn.Module:
+        """An autoencoder whose latents are half the size of its images."""
+        return self.randomised(
+            AutoencoderKL(
+                block_out_channels=(4, 8),
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                norm_num_groups=2,
+                latent_channels=channels,
+                **config,
+            )
+        )
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Tiny:
+    """Builds small components."""
+    return Tiny()
 
 
 @pytest.fixture(scope="session")

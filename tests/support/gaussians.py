@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class Gaussians(Prior):
     @dataclass(kw_only=True, frozen=True)
     class Config(Prior.Config):
         size: int = 8
+        channels: int = 3
         deviation: float = 0.3
         parameterization: Parameterization = "epsilon"
         is_flow: bool = False
@@ -38,15 +40,15 @@ class Gaussians(Prior):
     def __init__(self, config: Config) -> None:
         super().__init__(config, device=torch.device("cpu"))
         self.schedule = NoiseSchedule.rectified_flow(1000) if config.is_flow else NoiseSchedule.cosine(1000)
-        self.sample_shape = (3, config.size, config.size)
+        self.sample_shape = (config.channels, config.size, config.size)
         self.parameterization = config.parameterization
         self.prompts: dict[int, str] = {}
         self.rows: list[int] = []
         self.decoded = 0
 
     def mean(self, prompt: str) -> Tensor:
-        """The mean (3, H, W) of the prompt's data."""
-        phase = torch.arange(3 * self.config.size**2, dtype=torch.float32).reshape(self.sample_shape)
+        """The mean (C, H, W) of the prompt's data."""
+        phase = torch.arange(math.prod(self.sample_shape), dtype=torch.float32).reshape(self.sample_shape)
         return 0.6 * torch.sin(0.3 * phase + self._number(prompt))
 
     def encode(self, images: Tensor) -> Tensor:

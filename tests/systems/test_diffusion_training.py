@@ -19,6 +19,7 @@ from framework.core.step import StepInfo
 from framework.diffusion.toybox import ToyboxPrior
 from framework.structures.losses import LossTerms
 from framework.systems.diffusion_training import DiffusionTraining, ModelConfig
+from framework.toybox.evaluation.search import Effort
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -31,6 +32,8 @@ TINY = (
     "system.batch_size=2",
     "system.num_timesteps=20",
     "system.judged_prompts=0",
+    "system.judging.prompts=0",
+    "system.memorizing.samples=0",
 )
 
 
@@ -87,6 +90,31 @@ def test_the_card_names_recipe_seed_and_vocabulary(finished: RunDirectory) -> No
     assert card["recipe"]["system"]["batch_size"] == 2
     assert {"red", "snowman", "front", "view"} <= set(card["vocabulary"])
     assert {"commit", "machine", "versions"} == card["made_by"].keys()
+
+
+def test_the_card_says_how_good_samples_are_by_every_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("framework.systems.prior_quality.HELD_OUT_LISTS", ("dev",))
+    monkeypatch.setattr("framework.toybox.evaluation.memorizing._EFFORT", Effort(starts=8, generations=1, children=8))
+    sizes = ("system.judged_prompts=1", "system.judging={prompts: 2, views: 1}", "system.memorizing.samples=1")
+    run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", [*TINY, *sizes])
+    system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
+    system.export(tmp_path, StepInfo(40, 40, mode="export"))
+    quality = json.loads((tmp_path / "prior" / "card.json").read_text())["quality"]
+    assert quality["prompts"] == 1 and quality["right"] in (0.0, 1.0)
+    assert quality["judge"]["views"] == 1 and quality["judge"]["dev"]["single"]["prompts"] == 11
+    assert quality["memorising"]["trained_images"] == quality["memorising"]["untrained_images"] == 80
+
+
+def test_draws_are_those_of_the_training_or_new_ones() -> None:
+    run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", TINY)
+    system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
+    assert isinstance(system, DiffusionTraining)
+    end = StepInfo(4, 4, run.seed, mode="export")
+    batches = [system._batch(StepInfo(number, 4, run.seed)) for number in range(4)]
+    assert [draw.captions for draw in system.draws(end, "train", 100)] == [batch.captions for batch in batches]
+    assert [draw.captions for draw in system.draws(end, "train", 4)] == [batches[i].captions for i in (0, 2)]
+    others = [text for draw in system.draws(end, "test", 100) for text in draw.captions]
+    assert others != [text for batch in batches for text in batch.captions] and len(others) == 8
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from framework.core.checkpoint import load_checkpoint
 from framework.core.run_directory import RunDirectory
 from framework.core.step import StepInfo
-from framework.structures.losses import LossTerms, TermOutput
+from framework.structures.losses import LossTerms, TermOutput, Update
 from framework.systems.distillation import Distillation
 
 step_of = Distillation.training_step
@@ -154,3 +155,33 @@ def test_a_run_leaves_its_config_images_metrics_and_logs(launch: Any) -> None:
     names = {path.name for path in Path(run.root).iterdir()}
     assert {"config.yaml", "run.json", "metrics.csv", "tensorboard", "checkpoints", "images"} <= names
     assert run.state()["state"] == "finished"
+
+
+def test_an_update_moves_what_its_loss_depends_on_and_nothing_else(
+    launch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even a scene with momentum stays where it is while something else is trained."""
+    tables: list[Tensor] = []
+    seen: list[int] = []
+
+    def with_update(self: Distillation, step: StepInfo) -> LossTerms:
+        terms = step_of(self, step)
+        weights = self.scene.geometry.mlp.weights[0]
+        table = next(self.scene.geometry.encoding.parameters())
+
+        def loss(repeat: int) -> Tensor:
+            seen.append(repeat)
+            tables.append(table.detach().clone())
+            return (weights - 3.0).square().sum()
+
+        terms.add("extra", TermOutput(updates=[Update("pull", 3, loss)]), weight=1.0)
+        return terms
+
+    monkeypatch.setattr(Distillation, "training_step", with_update)
+    assert launch.small("trainer.max_steps=4") == 0
+    assert seen == [0, 1, 2] * 4
+    for first in range(0, 12, 3):
+        assert torch.equal(tables[first], tables[first + 1]) and torch.equal(tables[first], tables[first + 2])
+    assert not torch.equal(tables[2], tables[3])
+    (run,) = launch.runs()
+    assert "loss/extra.pull" in run.metrics.read_text().splitlines()[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from framework.toybox.batches import CaptionDistribution, ToyBatch, training_batch
+from framework.toybox.batches import CaptionDistribution, ToyBatch, training_batch, training_draw
 from framework.toybox.captions import VIEWS, parse_prompt, view_words
 from framework.toybox.colors import COLORS
 from framework.toybox.families import FAMILIES
+from framework.toybox.scenes import build
 from framework.toybox.splits import is_held_out
 
 
@@ -30,6 +31,15 @@ def test_the_generator_is_the_only_source() -> None:
     first, second, other = (training_batch(torch.Generator().manual_seed(seed), 4, size=16) for seed in (0, 0, 1))
     assert torch.equal(first.images, second.images) and first.captions == second.captions
     assert first.captions != other.captions
+
+
+def test_a_draw_is_what_a_batch_renders() -> None:
+    first, second = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    drawn, batch = training_draw(first, 6, size=16), training_batch(second, 6, size=16)
+    assert drawn.captions == batch.captions
+    assert str([build(*pair) for pair in zip(drawn.specs, drawn.nuisances, strict=True)]) == str(batch.scenes)
+    assert torch.equal(drawn.views.cameras.positions, batch.views.cameras.positions)
+    assert torch.equal(first.get_state(), second.get_state())
 
 
 def test_a_generator_goes_on_to_new_scenes() -> None:

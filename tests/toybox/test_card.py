@@ -56,7 +56,7 @@ def test_random_views_and_view_words_default_to_those_of_the_card(card: dict[str
 
 
 def test_the_card_tells_how_often_samples_show_the_right_object(card: dict[str, Any]) -> None:
-    assert card["quality"]["prompts"] == 200
+    assert card["quality"]["prompts"] == 200 and 0.0 <= card["quality"]["right"] <= 1.0
     assert card["made_by"]["machine"] and card["recipe"]["system"]["type"] == "diffusion-training"
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.images import images_to_samples, samples_to_images
 
 
@@ -54,25 +57,92 @@ class LatentCodec(Codec):
     Args:
         autoencoder: The model.
         height, width: Size of the latents.
+
+    Raises:
+        ValueError: If its latents are normalised in a way that is not supported.
     """
 
     space = "latent"
 
     def __init__(self, autoencoder: Any, height: int, width: int) -> None:
         config = autoencoder.config
+        if config.latents_mean is not None or config.latents_std is not None:
+            raise ValueError("its vae normalises each channel of the latents on its own, which is not supported.")
         self.autoencoder = autoencoder
         self.sample_shape = (config.latent_channels, height, width)
-        self._factor = 2 ** (len(config.block_out_channels) - 1)
+        self._factor = _downscaling(autoencoder)
         self._scale = float(config.scaling_factor)
         self._shift = float(config.shift_factor or 0.0)
 
+    @classmethod
+    def load(
+        cls,
+        folder: ModelFolder,
+        *,
+        device: torch.device,
+        default_size: tuple[int, int],
+        image_size: int | None = None,
+        patch_size: int = 1,
+    ) -> LatentCodec:
+        """The codec of a model folder.
+
+        Args:
+            default_size: Height and width of the latents that the model was trained with.
+            image_size: Side of the images in pixels, if it is to be another one.
+            patch_size: Side of the blocks of latents that the denoiser works on.
+
+        Raises:
+            ValueError: If images of that size do not divide into whole latents and blocks.
+        """
+        from diffusers import AutoencoderKL
+
+        folder.require("vae", ["AutoencoderKL"])
+        autoencoder = folder.load("vae", AutoencoderKL, dtype=torch.float32, device=device)
+        if image_size is None:
+            return cls(autoencoder, *default_size)
+        size = patch_size * blocks_across(image_size, side=patch_size * _downscaling(autoencoder))
+        return cls(autoencoder, size, size)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of its images, pixels."""
+        return self._factor * self.sample_shape[1], self._factor * self.sample_shape[2]
+
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
         """Latents of images resized to the autoencoder's input, shifted and scaled to unit variance."""
-        _, height, width = self.sample_shape
-        samples = images_to_samples(images, height=self._factor * height, width=self._factor * width)
+        height, width = self.image_size
+        samples = images_to_samples(images, height=height, width=width)
         latents: Tensor = self.autoencoder.encode(samples).latent_dist.mode()
         return (latents - self._shift) * self._scale
 
     def decode(self, samples: Float[Tensor, "B C h w"]) -> Float[Tensor, "B H W 3"]:
         """Images of latents."""
         return samples_to_images(self.autoencoder.decode(samples / self._scale + self._shift).sample)
+
+
+def stated_size(sample_size: int | Sequence[int] | None) -> tuple[int, int]:
+    """Height and width of samples that the `sample_size` of a denoiser's config means.
+
+    Raises:
+        ValueError: If it states none.
+    """
+    if sample_size is None:
+        raise ValueError("its denoiser's config does not state a sample_size.")
+    height, width = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
+    return height, width
+
+
+def blocks_across(image_size: int, *, side: int) -> int:
+    """Number of blocks of `side` pixels in a row of an image.
+
+    Raises:
+        ValueError: If it is no whole number.
+    """
+    if image_size < side or image_size % side != 0:
+        raise ValueError(f"image_size {image_size} does not fit, because it works on blocks of {side} pixels.")
+    return image_size // side
+
+
+def _downscaling(autoencoder: Any) -> int:
+    factor: int = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+    return factor

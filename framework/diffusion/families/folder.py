@@ -174,7 +174,7 @@ def _download(model: str, revision: str | None, variant: str | None) -> Path:
         path = huggingface_hub.snapshot_download(
             model,
             revision=revision,
-            allow_patterns=[INDEX, "*/*.json", "*/*.txt", f"*/{weights}"],
+            allow_patterns=[INDEX, "*/*.json", "*/*.txt", "*/spiece.model", f"*/{weights}"],
             ignore_patterns=[*(others or []), "safety_checker/*", "image_encoder/*", "feature_extractor/*"],
         )
     except Exception as error:  # Offline, unknown, private or gated: to the user the model cannot be had.

@@ -7,6 +7,7 @@ pixel blocks that the UNet sees as channels, and `value_range`, the values of bl
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,17 +17,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from framework.core.errors import UserError
-from framework.diffusion.camera_vector import CAMERA_DIM, camera_vector
+from framework.diffusion.camera_vector import CAMERA_DIM, CAMERA_ENCODINGS, CameraEncoding
 from framework.diffusion.conditions import Conditions
-from framework.diffusion.families.codecs import Codec, LatentCodec, PixelCodec
+from framework.diffusion.families.codecs import Codec, LatentCodec, PixelCodec, blocks_across, stated_size
 from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.model import TextToImageModel, load_schedule
 from framework.diffusion.families.text import ClipText, HiddenStates
 from framework.diffusion.noise_schedule import NoiseSchedule
-from framework.diffusion.prediction import Parameterization, Prediction, scheduler_parameterization
+from framework.diffusion.prediction import Parameterization
 
 
-class UNetModel:
-    """A text-to-image model with a UNet: what `ModelPrior` asks.
+class UNetModel(TextToImageModel):
+    """A text-to-image model with a UNet.
 
     Args:
         unet: A `diffusers.UNet2DConditionModel`, frozen or in training.
@@ -54,65 +56,56 @@ class UNetModel:
         self.parameterization = parameterization
         self.pixel_unshuffle = pixel_unshuffle
         self.takes_camera = unet.config.class_embed_type == "projection"
+        self.camera_encoding = CAMERA_ENCODINGS["angles"]
         self._check()
 
     @classmethod
-    def load(cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device) -> UNetModel:
-        """The model in a folder.
-
-        Raises:
-            UserError: If the folder is incomplete, or a component is of a class or shape that is not supported.
-        """
+    def _load(
+        cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None
+    ) -> UNetModel:
         from diffusers import UNet2DConditionModel
 
         folder.require("unet", ["UNet2DConditionModel"])
         if folder.has("text_encoder_2"):
             raise UserError(f"Model '{folder.name}' has two text encoders, which is not supported. Use one with one.")
-        scheduler = folder.read("scheduler", "scheduler_config.json")
-        schedule, parameterization = (
-            NoiseSchedule.from_scheduler_config(scheduler),
-            scheduler_parameterization(scheduler),
-        )
+        schedule, parameterization = load_schedule(folder)
         unet = folder.load("unet", UNet2DConditionModel, dtype=dtype, device=device)
         text = ClipText.load(folder, dtype=dtype, device=device)
         unshuffle = int(folder.index.get("pixel_unshuffle", 1))
-        try:
-            return cls(
-                unet,
-                text=text,
-                codec=_load_codec(folder, unet, unshuffle, device),
-                schedule=schedule,
-                parameterization=parameterization,
-                pixel_unshuffle=unshuffle,
-            )
-        except ValueError as error:
-            raise UserError(f"Model '{folder.name}': {error}") from error
+        return cls(
+            unet,
+            text=text,
+            codec=_load_codec(folder, unet.config.sample_size, unshuffle, device, image_size),
+            schedule=schedule,
+            parameterization=parameterization,
+            pixel_unshuffle=unshuffle,
+        )
+
+    def with_unet(self, unet: Any, camera_encoding: CameraEncoding | None) -> UNetModel:
+        """The same model with another UNet in place of its own, which is told the camera in a way of its own, or not."""
+        other = copy.copy(self)
+        other.unet = unet
+        other.takes_camera = camera_encoding is not None
+        other.camera_encoding = camera_encoding or self.camera_encoding
+        return other
 
     def encode_text(self, prompts: Sequence[str]) -> HiddenStates:
         """Hidden states of the text encoder."""
         return self.text.encode(prompts)
 
-    def predict(
-        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], conditions: Conditions
-    ) -> Prediction:
-        """One UNet call for all K * B pairs of condition and sample."""
-        count = conditions.num_conditions
+    def evaluate(
+        self, noisy: Float[Tensor, "N C h w"], timestep: Int[Tensor, "N"], conditions: Conditions
+    ) -> Float[Tensor, "N C h w"]:
+        """The UNet's raw output."""
         assert isinstance(conditions.text, HiddenStates)
-        raw = self.denoise(
-            noisy.repeat(count, 1, 1, 1),
-            timestep.repeat(count),
-            conditions.text.flatten().states,
-            self._camera(conditions),
-        )
-        alpha, sigma = self.schedule.at(timestep)
-        return Prediction(raw.reshape(count, *noisy.shape), noisy, alpha, sigma, self.parameterization)
+        return self.denoise(noisy, timestep, conditions.text.flatten().states, self._camera(conditions))
 
     def denoise(
         self,
         noisy: Float[Tensor, "N C h w"],
         timestep: Int[Tensor, "N"],
         states: Float[Tensor, "N L D"],
-        camera: Float[Tensor, "N 7"] | None,
+        camera: Float[Tensor, "N E"] | None,
     ) -> Float[Tensor, "N C h w"]:
         """The UNet's raw output in float32; `camera` is for UNets that take one. Learned variances are dropped."""
         dtype = self.unet.dtype
@@ -122,12 +115,12 @@ class UNetModel:
         output: Tensor = self.unet(blocks, times, states.to(dtype), class_labels=labels, return_dict=False)[0]
         return F.pixel_shuffle(output[:, : blocks.shape[1]].float(), self.pixel_unshuffle)
 
-    def _camera(self, conditions: Conditions) -> Float[Tensor, "N 7"]:
+    def _camera(self, conditions: Conditions) -> Float[Tensor, "N E"]:
         views, present = conditions.views, conditions.camera_present
         if views is None or present is None:
-            return torch.zeros(conditions.weights.numel(), CAMERA_DIM, device=conditions.weights.device)
-        known = camera_vector(views.azimuth, views.elevation, views.cameras.fov_y, views.distance)
-        return (known * present[..., None]).flatten(0, 1)  # (K, B, 7) -> (K * B, 7)
+            return torch.zeros(conditions.weights.numel(), self.camera_encoding.dim, device=conditions.weights.device)
+        known = self.camera_encoding.encode(views)
+        return (known * present[..., None]).flatten(0, 1)  # (K, B, E) -> (K * B, E)
 
     def _check(self) -> None:
         config = self.unet.config
@@ -148,15 +141,17 @@ class UNetModel:
             raise ValueError(f"its UNet takes a vector of {size} numbers; the camera vector has {CAMERA_DIM}.")
 
 
-def _load_codec(folder: ModelFolder, unet: Any, unshuffle: int, device: torch.device) -> Codec:
-    size = unet.config.sample_size
-    if size is None:
-        raise ValueError("its UNet's config does not state a sample_size.")
-    height, width = (size, size) if isinstance(size, int) else size
-    if not folder.has("vae"):
-        low, high = folder.index.get("value_range", (-1.0, 1.0))
-        return PixelCodec(height * unshuffle, width * unshuffle, value_range=(float(low), float(high)))
-    from diffusers import AutoencoderKL
-
-    folder.require("vae", ["AutoencoderKL"])
-    return LatentCodec(folder.load("vae", AutoencoderKL, dtype=torch.float32, device=device), height, width)
+def _load_codec(
+    folder: ModelFolder,
+    sample_size: int | Sequence[int] | None,
+    unshuffle: int,
+    device: torch.device,
+    image_size: int | None,
+) -> Codec:
+    height, width = stated_size(sample_size)
+    if folder.has("vae"):
+        return LatentCodec.load(folder, device=device, default_size=(height, width), image_size=image_size)
+    if image_size is not None:
+        height, width = (blocks_across(image_size, side=unshuffle),) * 2
+    low, high = folder.index.get("value_range", (-1.0, 1.0))
+    return PixelCodec(height * unshuffle, width * unshuffle, value_range=(float(low), float(high)))

@@ -7,6 +7,7 @@ of the image's border. Nothing is trained, so this needs no judge; colours are g
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from framework.toybox.evaluation.identity import is_same_shape, vocabulary
 from framework.toybox.families import FAMILIES
 from framework.toybox.pack import ScenePack
 from framework.toybox.rendering import render
-from framework.toybox.scenes import ObjectSpec, SceneSpec, build
+from framework.toybox.scenes import ObjectSpec, Scene, SceneSpec, build
 from framework.toybox.tracing import Lights
 
 SIZE = 32
@@ -41,21 +42,34 @@ def nearest_scene(
         named: What it should show; all scenes get its colours.
         generator: On the CPU; draws sizes and proportions.
     """
-    small = F.interpolate(image.permute(2, 0, 1)[None], size=(SIZE, SIZE), mode="area").permute(0, 2, 3, 1)
     specs = candidates(named)
     scenes = [
         build(spec, torch.rand(spec.num_nuisances, generator=generator).tolist())
         for spec in specs
         for _ in range(VARIANTS)
     ]
-    index = [0] * len(scenes)
-    camera = dataclasses.replace(view.cameras, height=SIZE, width=SIZE)[index]
+    return specs[int(differences(image, view, scenes).argmin()) // VARIANTS]
+
+
+@torch.no_grad()
+def differences(image: Float[Tensor, "H W 3"], view: Views, scenes: Sequence[Scene]) -> Float[Tensor, "S"]:
+    """Mean square differences of an image from renders of scenes, at `SIZE`.
+
+    Args:
+        image, view: As `nearest_scene` takes them.
+    """
+    small = reduced(image[None])
+    camera = dataclasses.replace(view.cameras, height=SIZE, width=SIZE)[[0] * len(scenes)]
     lights = Lights(camera.positions.contiguous(), torch.full((len(scenes),), AMBIENT, device=image.device))
     background = border_color(small[0]).expand(len(scenes), 3).contiguous()
     pack = ScenePack.from_scenes(scenes).to(image.device)
     renders = render(pack, cameras=camera, lights=lights, background=background).rgb
-    distances = (renders - small).square().mean(dim=(1, 2, 3))
-    return specs[int(distances.argmin()) // VARIANTS]
+    return (renders - small).square().mean(dim=(1, 2, 3))
+
+
+def reduced(images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B h w 3"]:
+    """Images at `SIZE`."""
+    return F.interpolate(images.permute(0, 3, 1, 2), size=(SIZE, SIZE), mode="area").permute(0, 2, 3, 1)
 
 
 def candidates(named: SceneSpec) -> list[SceneSpec]:

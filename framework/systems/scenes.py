@@ -1,0 +1,80 @@
+"""The scenes of one system: one, or several particles of one prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from framework.core.component import slot
+from framework.core.registries import BACKGROUNDS, GEOMETRIES, MATERIALS
+from framework.core.run_config import RunConfig
+from framework.core.step import StepInfo, named_generator
+from framework.renderers.base import Scene
+from framework.renderers.occupancy import OccupancyGrid, OccupancySettings
+
+
+@dataclass(kw_only=True, frozen=True)
+class SceneConfig:
+    """What is optimised."""
+
+    geometry: Any = slot(GEOMETRIES, default="density-field")
+    """Shape and features."""
+    material: Any = slot(MATERIALS, default="lambertian")
+    """How the surface looks."""
+    background: Any = slot(BACKGROUNDS, default="solid-color")
+    """What stands behind it."""
+    occupancy: OccupancySettings = field(default_factory=lambda: OccupancySettings())
+    """Where space is known to be empty."""
+
+
+class Scenes(nn.ModuleList):
+    """Scenes that take turns: in every round of as many steps as there are scenes, each once, in random order."""
+
+    @classmethod
+    def build(cls, config: SceneConfig, count: int, run: RunConfig) -> Scenes:
+        """`count` scenes that differ in their random initial values alone."""
+        return cls(_build_scene(config, run, f"scene.{index}" if index else "scene") for index in range(count))
+
+    def first(self) -> Scene:
+        """The first scene, which is the only one in most runs."""
+        return self._scene(0)
+
+    def turn(self, step: StepInfo) -> tuple[Scene, StepInfo]:
+        """The scene whose turn it is, and the step as it counts them: by its own turns."""
+        count = len(self)
+        first = dataclasses.replace(step, step=step.step - step.step % count)
+        order = torch.randperm(count, generator=first.generator("scenes"))
+        turns = dataclasses.replace(step, step=step.step // count, max_steps=step.max_steps // count)
+        return self._scene(int(order[step.step % count])), turns
+
+    def named(self) -> Iterator[tuple[str, Scene]]:
+        """All scenes with what ends the names of their images: nothing for the first, then -1, -2 and so on."""
+        return ((f"-{index}" if index else "", self._scene(index)) for index in range(len(self)))
+
+    def folders(self, root: Path) -> Iterator[tuple[Path, Scene]]:
+        """All scenes with where their results belong: the run folder for the first, folders in it for the others."""
+        return ((root / f"particle{suffix}" if suffix else root, scene) for suffix, scene in self.named())
+
+    def _scene(self, index: int) -> Scene:
+        scene = self[index]
+        assert isinstance(scene, Scene)
+        return scene
+
+
+def _build_scene(config: SceneConfig, run: RunConfig, name: str) -> Scene:
+    geometry = GEOMETRIES.build(
+        config.geometry, generator=named_generator(run.seed, f"{name}.geometry"), backends=run.backends
+    )
+    material = MATERIALS.build(
+        config.material,
+        num_features=geometry.config.num_features,
+        generator=named_generator(run.seed, f"{name}.material"),
+    )
+    background = BACKGROUNDS.build(config.background, generator=named_generator(run.seed, f"{name}.background"))
+    return Scene(geometry=geometry, material=material, background=background, occupancy=OccupancyGrid(config.occupancy))
