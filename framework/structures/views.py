@@ -57,6 +57,15 @@ class Views(TensorRecord):
     lights: Lights
 
     @classmethod
+    def of_cameras(cls, cameras: Cameras) -> Views:
+        """Views of an object at the origin, lit by plain ambient light."""
+        positions = cameras.positions
+        distance = positions.norm(dim=-1)
+        azimuth = torch.atan2(positions[:, 1], positions[:, 0])
+        elevation = torch.asin((positions[:, 2] / distance.clamp(min=1e-12)).clamp(-1.0, 1.0))
+        return cls(cameras, azimuth, elevation, distance, Lights.ambient_only(positions))
+
+    @classmethod
     def orbit(
         cls,
         azimuth: Float[Tensor, "B"],

@@ -9,6 +9,7 @@ import torch
 from gaussians import Gaussians
 from torch import nn
 
+from framework.core.errors import UserError
 from framework.core.registries import (
     COMBINATIONS,
     CONDITIONERS,
@@ -17,6 +18,7 @@ from framework.core.registries import (
     GUIDANCES,
     OPTIMIZERS,
     PERTURBATIONS,
+    PRIORS,
     RENDERERS,
     TIMESTEPS,
     WEIGHTINGS,
@@ -39,20 +41,25 @@ PARTS = {
 }
 
 
-@pytest.fixture
-def prior() -> Prior:
-    return Gaussians(Gaussians.Config())
+@pytest.fixture(scope="module")
+def network() -> Prior:
+    """For rules that train an adapter of a network."""
+    return PRIORS.build(PRIORS.find("toybox").Config(), device=torch.device("cpu"))
 
 
-def guided_gradient(prior: Prior, name: str, **parts: Any) -> torch.Tensor:
+def guided_gradient(network: Prior, name: str, **parts: Any) -> torch.Tensor:
     """The gradient of the guidance called `name` on a gray render of two views."""
     config = GUIDANCES.find(name).Config(**{key: PARTS[key].find(part).Config() for key, part in parts.items()})
-    guidance = GUIDANCES.build(config, name="main", prior=prior, prompt="a red cube")
-    image = torch.full((2, 8, 8, 3), 0.5, requires_grad=True)
-    channel = torch.ones(2, 8, 8, 1)
+    try:
+        guidance = GUIDANCES.build(config, name="main", prior=Gaussians(Gaussians.Config()), prompt="a red cube")
+    except UserError:
+        guidance = GUIDANCES.build(config, name="main", prior=network, prompt="a red cube")
+    size = guidance.prior.sample_shape[-1]
+    image = torch.full((2, size, size, 3), 0.5, requires_grad=True)
+    channel = torch.ones(2, size, size, 1)
     angles = torch.tensor([0.0, 2.0])
-    views = Views.orbit(angles, 0.1 * angles, angles + 2.5, torch.full((2,), 0.8), height=8, width=8)
-    normal = torch.zeros(2, 8, 8, 3)
+    views = Views.orbit(angles, 0.1 * angles, angles + 2.5, torch.full((2,), 0.8), height=size, width=size)
+    normal = torch.zeros(2, size, size, 3)
     render = RenderOutput(rgb=image, opacity=channel, depth=channel, renderer="volume", normal=normal)
     output = guidance(Frame(nn.Module(), views, render, STEP))
     torch.stack(list(output.losses.values())).sum().backward()
@@ -61,16 +68,16 @@ def guided_gradient(prior: Prior, name: str, **parts: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", GUIDANCES.names())
-def test_a_guidance_moves_the_render_and_draws_equally_in_equal_steps(prior: Prior, name: str) -> None:
-    gradient = guided_gradient(prior, name)
+def test_a_guidance_moves_the_render_and_draws_equally_in_equal_steps(network: Prior, name: str) -> None:
+    gradient = guided_gradient(network, name)
     assert bool(gradient.isfinite().all()) and bool(gradient.any())
-    assert torch.equal(guided_gradient(prior, name), gradient)
+    assert torch.equal(guided_gradient(network, name), gradient)
 
 
 @pytest.mark.parametrize("guidance", GUIDANCES.names())
 @pytest.mark.parametrize(("key", "name"), [(key, name) for key, registry in PARTS.items() for name in registry.names()])
-def test_every_part_fits_into_every_guidance(prior: Prior, guidance: str, key: str, name: str) -> None:
-    gradient = guided_gradient(prior, guidance, **{key: name})
+def test_every_part_fits_into_every_guidance(network: Prior, guidance: str, key: str, name: str) -> None:
+    gradient = guided_gradient(network, guidance, **{key: name})
     assert bool(gradient.isfinite().all()) and bool(gradient.any())
 
 
