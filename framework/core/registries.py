@@ -76,6 +76,7 @@ CONDITIONERS: Registry[Any] = Registry(
     base="framework.prompts.conditioner:Conditioner",
     builtins={
         "view-dependent": "framework.prompts.view_dependent:ViewDependent",
+        "view-interpolated": "framework.prompts.view_interpolated:ViewInterpolated",
         "camera": "framework.prompts.camera:CameraConditioned",
         "plain": "framework.prompts.plain:Plain",
     },
@@ -103,6 +104,7 @@ PERTURBATIONS: Registry[Any] = Registry(
         "random-noise": "framework.guidance.perturbation:RandomNoise",
         "ddim-inversion": "framework.guidance.perturbation:DdimInversion",
         "negated-inversion": "framework.guidance.perturbation:NegatedInversion",
+        "consistent-noise": "framework.guidance.consistent_noise:ConsistentNoise",
     },
 )
 TIMESTEPS: Registry[Any] = Registry(

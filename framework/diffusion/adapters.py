@@ -96,8 +96,8 @@ class AddedCamera(nn.Module):
         width = unet.time_embedding.linear_2.out_features
         self.withheld = unet.class_embedding
         self.withheld_dim = unet.config.projection_class_embeddings_input_dim if self.withheld is not None else 0
-        self.hidden = nn.Linear(dim, width, device=unet.device)
-        self.output = nn.Linear(width, width, device=unet.device)
+        self.hidden = nn.utils.skip_init(nn.Linear, dim, width, device=unet.device)  # `_initialize` fills both.
+        self.output = nn.utils.skip_init(nn.Linear, width, width, device=unet.device)
 
     def forward(self, camera: Float[Tensor, "N E"]) -> Float[Tensor, "N D"]:
         """Embeddings of cameras; a vector of zeros stays without influence of its own but for the bias."""
@@ -119,7 +119,8 @@ def _add_low_rank_layers(unet: Any, settings: AdapterSettings) -> None:
     layers = list(settings.layers)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=layers, init_lora_weights=True)
     try:
-        unet.add_adapter(config, adapter_name=NAME)
+        with torch.random.fork_rng(devices=[]):  # peft draws values that `_initialize` replaces.
+            unet.add_adapter(config, adapter_name=NAME)
     except ValueError as error:  # peft found no layer of these names.
         raise UserError(f"adapter.layers: no layer of the prior's UNet is called {' or '.join(layers)}.") from error
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
-from framework.diffusion.prediction import Prediction
+from framework.diffusion.prediction import Prediction, classifier_free
 from framework.diffusion.prior import Denoiser, Prior
 from framework.diffusion.sampling import guided_prediction
 from framework.guidance.combination import Combination
@@ -81,10 +81,10 @@ def noise_free_residual(
     rows = conditions.rows([0, 1])
     if bool(is_low.all()):
         prompt, none = prior.predict(sample.noisy, sample.timestep, rows).epsilon
-        return none + guidance_scale * (prompt - none)
+        return classifier_free(prompt, none, guidance_scale)
     prompt, none, bad = prior.predict(sample.noisy, sample.timestep, rows.joined(negative)).epsilon
-    domain = torch.where(is_low[:, None, None, None], none, none - bad)
-    return domain + guidance_scale * (prompt - none)
+    guided = classifier_free(prompt, none, guidance_scale)  # holds the eps(0) of both deltas
+    return torch.where(is_low[:, None, None, None], guided, guided - bad)
 
 
 def interval_score_residual(
@@ -150,7 +150,8 @@ def bridge_residual(
     """
     rows = conditions.rows([0]).joined(source)
     target, present = prior.predict(sample.noisy, sample.timestep, rows).epsilon
-    return guidance_scale * (target - present)
+    difference = target - present
+    return guidance_scale * difference
 
 
 def flow_residual(

@@ -44,6 +44,11 @@ class ViewDependent(Conditioner):
         overhead_threshold_deg: float = 60.0
         """Elevation above which a view is overhead, whatever its azimuth."""
 
+        def texts_of(self, prompt: str) -> list[str]:
+            """The texts of a prompt, in the order of `FRONT`, `SIDE`, `BACK` and `OVERHEAD`."""
+            templates = (self.front, self.side, self.back, self.overhead)
+            return [template.replace(PLACEHOLDER, prompt) for template in templates]
+
         def __post_init__(self) -> None:
             for name in ("front", "side", "back", "overhead"):
                 if PLACEHOLDER not in getattr(self, name):
@@ -58,8 +63,7 @@ class ViewDependent(Conditioner):
 
     def __init__(self, config: Config, *, prior: Prior, prompt: str) -> None:
         super().__init__(config, prior=prior, prompt=prompt)
-        templates = (config.front, config.side, config.back, config.overhead)
-        self.texts = [template.replace(PLACEHOLDER, prompt) for template in templates]
+        self.texts = config.texts_of(prompt)
         self._text = prior.encode_text([*self.texts, config.negative_prompt])
 
     def __call__(self, views: Views, step: StepInfo) -> Conditions:
