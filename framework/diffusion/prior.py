@@ -41,6 +41,7 @@ class Prior(Component, ABC):
         sample_shape: (C, h, w) of one sample.
         parameterization: The meaning of the denoiser's raw output.
         takes_camera: Whether conditions with a camera mean anything to it.
+        is_guidance_distilled: Whether its answers under the prompt alone are guided already, as those of FLUX.1 are.
         device: Where it lives, for good: embeddings that were made with it are there too.
     """
 
@@ -49,6 +50,7 @@ class Prior(Component, ABC):
     sample_shape: tuple[int, int, int]
     parameterization: Parameterization
     takes_camera: bool
+    is_guidance_distilled: bool = False
     device: torch.device
 
     @dataclass(kw_only=True, frozen=True)

@@ -7,6 +7,7 @@ previews are the same for all and stand here.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ from framework.guidance.weighting import Weighting
 from framework.prompts.conditioner import Conditioner
 from framework.structures.losses import Frame, Term, TermOutput, Update
 from framework.structures.render_output import Buffer, RenderOutput
+
+log = logging.getLogger(__name__)
+
+_DISTILLED = (
+    "guidance '%s': the prior is guidance-distilled, its answers are guided already. Other scales than "
+    "guidance_scale: 1 leave what it was trained for and cost a second evaluation."
+)
 
 
 class Guidance(Component, nn.Module, Term, ABC):
@@ -90,6 +98,8 @@ class Guidance(Component, nn.Module, Term, ABC):
         self.config = config
         self.name = name
         self.prior = prior
+        if prior.is_guidance_distilled and config.guidance_scale.bounds() != (1.0, 1.0):
+            log.warning(_DISTILLED, name)
         self.prompt = prompt
         self.seed = seed
         self.conditioner = self.conditioner_of(prompt)

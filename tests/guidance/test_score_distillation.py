@@ -211,3 +211,10 @@ def test_defaults_build(prior):
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError):
         ScoreDistillation.Config(**wrong)
+
+
+@pytest.mark.parametrize(("scale", "warnings"), [(7.5, 1), (1.0, 0)])
+def test_guiding_what_is_guided_already_is_warned_about(prior, monkeypatch, caplog, scale, warnings):
+    monkeypatch.setattr(type(prior), "is_guidance_distilled", True)
+    _guidance(prior, guidance_scale=Constant(scale))
+    assert len(caplog.records) == warnings
