@@ -41,6 +41,13 @@ BENCHMARKS = {
             "framework.bench.results",
         ),
         Benchmark(
+            "tuning",
+            "Tuning",
+            "Trials by which the settings of the default config were chosen, on development prompts alone. Each row names "
+            "what differs from the default of its commit.",
+            "framework.bench.tuning",
+        ),
+        Benchmark(
             "evaluation",
             "Evaluation",
             "The default config on prompts that nothing was tuned on, beside the start blob, the best ellipsoid, shuffled "

@@ -39,7 +39,7 @@ _LEAST_PSNR, _LEAST_IOU, _MOST_SECONDS = 30.0, 0.85, 60.0
 _UNSEEN_CAMERAS = 8
 _LEAST_ORACLE_SCORE = 0.45
 _PICTURE_VIEWS, _PICTURE_SIZE = 4, 96
-_SCORE, _MARGIN = "shape score", "identity margin"
+SCORE, MARGIN = "shape score", "identity margin"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Prior:
 PRIORS = (
     Prior("oracle", ("--config", "configs/debug/oracle.yaml"), _LEAST_ORACLE_SCORE),
     Prior("oracle in words", ("--config", "configs/debug/oracle-words.yaml")),
-    Prior("network", ("--config", "configs/dreamfusion.yaml", "prior=toybox", "system.guidance.guidance_scale=15")),
+    Prior("network", ("--config", "configs/dreamfusion.yaml", "prior=toybox")),
 )
 
 
@@ -111,7 +111,7 @@ def unseen_views(seed: int) -> Views:
 def _prompt_case(prior: Prior, prompt: str) -> Case:
     def measure(pictures: Path) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
-            mesh, seconds = _generate(prior, prompt, Path(folder))
+            mesh, seconds = generate(prior.launch, prompt, Path(folder))
         if len(mesh.faces) == 0:
             return scored(mesh, prompt, seconds, note="The run left nothing to export. ")
         path = pictures / f"{prior.name}-{prompt_slug(prompt)}.png"
@@ -125,9 +125,18 @@ def _row_name(prior: Prior, prompt: str) -> str:
     return f"{prior.name}, {prompt}"
 
 
-def _generate(prior: Prior, prompt: str, folder: Path) -> tuple[Mesh, float]:
-    """The exported mesh of a run, and its seconds; no faces if the training ended with nothing to export."""
-    arguments = (*prior.launch, f"prompt={prompt}", f"output_root={folder}")
+def generate(settings: tuple[str, ...], prompt: str, folder: Path) -> tuple[Mesh, float]:
+    """The exported mesh of a run, and its seconds; no faces if the training ended with nothing to export.
+
+    Args:
+        settings: The command line, without the prompt.
+        prompt: What is made.
+        folder: Where the run may lie.
+
+    Raises:
+        BenchError: If the run failed before its end.
+    """
+    arguments = (*settings, f"prompt={prompt}", f"output_root={folder}")
     finished = run([sys.executable, "launch.py", *arguments])
     directory = RunDirectory.open(run_folder(folder))
     if finished.status != 0 and directory.state().get("state") != "finished":
@@ -145,10 +154,10 @@ def scored(mesh: Mesh, prompt: str, seconds: float, *, note: str = "", picture: 
         note += "An ellipsoid is the right answer, so there is no shape score. "
     return Outcome(
         measures=(
-            Measure(name=_SCORE, value=result.score),
+            Measure(name=SCORE, value=result.score),
             Measure(name="IoU", value=result.iou),
             Measure(name="IoU of an ellipsoid", value=result.ellipsoid_iou),
-            Measure(name=_MARGIN, value=result.margin),
+            Measure(name=MARGIN, value=result.margin),
             Measure(name="command to mesh", value=seconds, unit="s"),
         ),
         note=f"{note}The best wrong name is '{caption(result.best_wrong)}'.",
@@ -167,15 +176,15 @@ def _median_of(prior: Prior, prompts: list[str]) -> Callable[[Report], Outcome |
 
     def summarize(report: Report) -> Outcome | None:
         rows = [report.rows[name] for name in (_row_name(prior, prompt) for prompt in prompts) if name in report.rows]
-        scores, margins = _values(rows, _SCORE), _values(rows, _MARGIN)
+        scores, margins = values_of(rows, SCORE), values_of(rows, MARGIN)
         if not scores:
             return None
         positive = sum(margin > 0.0 for margin in margins) / len(margins)
         return Outcome(
             measures=(
-                Measure(name=_SCORE, value=statistics.median(scores), at_least=prior.at_least),
-                Measure(name=_MARGIN, value=statistics.median(margins)),
-                Measure(name=f"{_MARGIN} positive", value=100.0 * positive, unit="%"),
+                Measure(name=SCORE, value=statistics.median(scores), at_least=prior.at_least),
+                Measure(name=MARGIN, value=statistics.median(margins)),
+                Measure(name=f"{MARGIN} positive", value=100.0 * positive, unit="%"),
             ),
             note=f"Over {len(rows)} of {len(prompts)} prompts, {len(scores)} of which have a shape score.",
         )
@@ -183,5 +192,6 @@ def _median_of(prior: Prior, prompts: list[str]) -> Callable[[Report], Outcome |
     return summarize
 
 
-def _values(rows: list[Row], name: str) -> list[float]:
+def values_of(rows: list[Row], name: str) -> list[float]:
+    """What the measure called `name` is in rows that have it."""
     return [m.value for row in rows for m in row.measures if m.name == name and m.value is not None]

@@ -275,10 +275,11 @@ class DiffusionTraining(System):
         folder = ModelFolder.open(str(bundled_folder()) if source == "bundled" else source)
         cpu = torch.device("cpu")
         unet = folder.load("unet", type(self.unet), dtype=torch.float32, device=cpu)
-        text = folder.load("text_encoder", type(self.text_encoder), dtype=torch.float32, device=cpu)
+        text = ClipText.load(folder, dtype=torch.float32, device=cpu)
         try:
             self.unet.load_state_dict(unet.state_dict())
-            self.text_encoder.load_state_dict(text.state_dict())
+            self.text_encoder.load_state_dict(text.encoder.state_dict())
+            _renumber(self.text_encoder, text.tokenizer.get_vocab(), self.tokenizer.get_vocab())
         except RuntimeError as error:
             raise UserError(
                 f"start_from: the weights in '{source}' are of another shape than `model`: {error}"
@@ -320,6 +321,12 @@ class DiffusionTraining(System):
                 guidance_scale=scale,
             )
         return found
+
+
+def _renumber(text_encoder: nn.Module, old: Mapping[str, int], new: Mapping[str, int]) -> None:
+    """Give each token the number it has in `new`, in place; tokens that `old` does not know keep what stands there."""
+    table = cast(Any, text_encoder).get_input_embeddings().weight.data
+    table[[new[token] for token in new if token in old]] = table[[old[token] for token in new if token in old]]
 
 
 def _build_unet(config: DiffusionTraining.Config) -> nn.Module:

@@ -37,12 +37,12 @@ def build_tokenizer(words: tuple[str, ...] = VOCABULARY) -> Any:
 
 
 def _merge_order(words: Sequence[str]) -> list[str]:
-    """The words, each before all whose first two letters stand inside it.
+    """The words, each before all whose first two letters stand inside it; the same order in every process.
 
     Earlier merges win, so otherwise the start of one word would break another apart: the `ro` of robot that of front.
     """
-    before = {
-        word: {other for other in words if other != word and _stands_inside(_pieces(word)[:2], _pieces(other))}
+    before = {  # Lists, for sets of words have another order in each process, and so would have the tokens' numbers.
+        word: [other for other in words if other != word and _stands_inside(_pieces(word)[:2], _pieces(other))]
         for word in words
     }
     return list(TopologicalSorter(before).static_order())

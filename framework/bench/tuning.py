@@ -1,0 +1,78 @@
+"""Trials on development prompts by which the settings of the default config were chosen; all of them, good and bad."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from framework.bench.results import MARGIN, PROMPTS, SCORE, generate, scored, values_of
+from framework.bench.rows import Measure, Report
+from framework.bench.suite import Case, Outcome, Suite, Summary
+
+FEW = ("a snowman", "a red cube", "a white mug", "a yellow duck")
+"""Development prompts of four kinds: round, angular, thin and hollow, with a front."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried.
+
+    Attributes:
+        name: First words of its rows.
+        settings: What differs from `configs/dreamfusion.yaml` as it is now.
+        why: What was to be found out.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    why: str
+
+
+TRIALS: tuple[Trial, ...] = (
+    Trial("default", (), "What the others are compared with."),
+    Trial("guidance 1", ("system.guidance.guidance_scale=1",), "Whether the prompt has to be amplified at all."),
+    Trial("guidance 2", ("system.guidance.guidance_scale=2",), "A little less amplification."),
+    Trial("guidance 5", ("system.guidance.guidance_scale=5",), "A little more amplification."),
+    Trial("guidance 15", ("system.guidance.guidance_scale=15",), "The scale that models of velocities want."),
+    Trial("rescaled", ("system.guidance.combination.rescale=0.5",), "Whether contrast should be held down (MVDream)."),
+    Trial("in words", ("system.guidance.prompts=view-dependent",), "What it costs to be told the side in words only."),
+    Trial("longer", ("trainer.max_steps=1500",), "Whether it was at its end."),
+)
+
+
+def suite() -> Suite:
+    """Each trial on each of the few prompts, and its medians."""
+    names = (*FEW,)
+    assert set(names) <= set(PROMPTS.read_text(encoding="ascii").splitlines())
+    cases = [_case(trial, prompt) for trial in TRIALS for prompt in names]
+    return Suite(cases, [Summary(f"{trial.name}, median", _median_of(trial)) for trial in TRIALS])
+
+
+def _case(trial: Trial, prompt: str) -> Case:
+    def measure(pictures: Path) -> Outcome:
+        with tempfile.TemporaryDirectory() as folder:
+            launch = ("--config", "configs/dreamfusion.yaml", *trial.settings)
+            mesh, seconds = generate(launch, prompt, Path(folder))
+        return scored(mesh, prompt, seconds, note=f"{trial.why} {' '.join(trial.settings)} ".lstrip())
+
+    return Case(f"{trial.name}, {prompt}", measure)
+
+
+def _median_of(trial: Trial) -> Callable[[Report], Outcome | None]:
+    def summarize(report: Report) -> Outcome | None:
+        rows = [report.rows[name] for name in (f"{trial.name}, {prompt}" for prompt in FEW) if name in report.rows]
+        scores, margins = values_of(rows, SCORE), values_of(rows, MARGIN)
+        if not scores:
+            return None
+        return Outcome(
+            measures=(
+                Measure(name=SCORE, value=statistics.median(scores)),
+                Measure(name=MARGIN, value=statistics.median(margins)),
+            ),
+            note=f"Over {len(rows)} of {len(FEW)} prompts.",
+        )
+
+    return summarize
