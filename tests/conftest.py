@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,15 @@ class Launcher:
     def runs(self) -> list[RunDirectory]:
         """All runs so far, oldest first."""
         return [RunDirectory(path.parent) for path in sorted(self.output_root.glob("*/*/run.json"))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What would be kept for later runs lies in a folder of the tests, never in the user's cache directory."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL3D_CACHE_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture

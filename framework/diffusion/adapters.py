@@ -62,6 +62,11 @@ class Adapter(nn.Module):
                 "An adapter needs a prior with a UNet to adapt, which closed-form priors and transformers are not. "
                 "Name one as the `particle_prior`, such as 'toybox'."
             )
+        if prior.model.moves_weights:
+            raise UserError(
+                "An adapter shares the prior's weights, which must stay where they are for that: set `layerwise_storage` "
+                "and `offload` of the prior to 'none'."
+            )
         encoding = None if settings.camera == "none" else CAMERA_ENCODINGS[settings.camera]
         unet = shared_copy(prior.model.unet)
         if encoding is not None:

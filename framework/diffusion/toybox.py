@@ -14,9 +14,10 @@ import torch
 from framework.core.errors import UserError
 from framework.core.registries import PRIORS
 from framework.diffusion.families.folder import INDEX, ModelFolder
+from framework.diffusion.families.options import LoadOptions
 from framework.diffusion.families.unet import UNetModel
 from framework.diffusion.model_prior import ModelPrior
-from framework.diffusion.pretrained import choose_dtype
+from framework.diffusion.pretrained import DTYPES
 from framework.diffusion.prior import Prior
 
 CARD = "card.json"
@@ -46,7 +47,7 @@ class ToyboxPrior(ModelPrior):
             )
         self.card = read_card(path)
         folder = ModelFolder.open(str(path))
-        model = UNetModel.load(folder, dtype=choose_dtype(config.dtype, device), device=device)
+        model = UNetModel.load(folder, LoadOptions(device=device, dtype=DTYPES.get(config.dtype)))
         super().__init__(config, device=device, model=model)
 
     def unknown_words(self, prompt: str) -> list[str]:

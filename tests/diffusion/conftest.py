@@ -187,6 +187,13 @@ class Tiny:
         )
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test finds the embeddings of another, which may have been made by a model that is broken on purpose."""
+    monkeypatch.setenv("DISTILL3D_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Tiny:
     """Builds small components."""

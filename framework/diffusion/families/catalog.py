@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 
-import torch
-
 from framework.core.errors import UserError
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel
+from framework.diffusion.families.options import LoadOptions
 
 _UNET = "framework.diffusion.families.unet:UNetModel"
 _SDXL = "framework.diffusion.families.stable_diffusion_xl:StableDiffusionXL"
@@ -48,18 +47,10 @@ def family_of(folder: ModelFolder) -> type[TextToImageModel]:
     return family
 
 
-def load_model(
-    folder: ModelFolder, *, dtype: torch.dtype | None, device: torch.device, image_size: int | None = None
-) -> TextToImageModel:
+def load_model(folder: ModelFolder, options: LoadOptions) -> TextToImageModel:
     """The model in a folder, by the family that its index names.
 
-    Args:
-        dtype: Precision of the denoiser and the text encoders; None is float32 on a CPU and elsewhere the half precision
-            that the model was published in.
-
     Raises:
-        UserError: If there is no such family, or the folder is incomplete or of a shape that is not supported.
+        UserError: If there is no such family, or for the reasons of `TextToImageModel.load`.
     """
-    family = family_of(folder)
-    automatic = torch.float32 if device.type == "cpu" else family.half
-    return family.load(folder, dtype=dtype or automatic, device=device, image_size=image_size)
+    return family_of(folder).load(folder, options)

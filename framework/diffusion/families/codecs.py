@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.options import LoadOptions
 from framework.diffusion.images import images_to_samples, samples_to_images
 
 
@@ -49,7 +50,9 @@ class PixelCodec(Codec):
 
 
 class LatentCodec(Codec):
-    """Samples are latents of a `diffusers.AutoencoderKL`.
+    """Samples are latents of a `diffusers.AutoencoderKL`, or of an `AutoencoderTiny` that imitates one.
+
+    The latents of a tiny one are at unit scale already, which its own config says.
 
     It runs in float32 whatever the denoiser's precision: the gradients of a mean over all latents are too small for half
     precision. Images become the mode of their latent distribution, so that nothing is drawn here.
@@ -66,11 +69,12 @@ class LatentCodec(Codec):
 
     def __init__(self, autoencoder: Any, height: int, width: int) -> None:
         config = autoencoder.config
-        if config.latents_mean is not None or config.latents_std is not None:
+        if config.get("latents_mean") is not None or config.get("latents_std") is not None:
             raise ValueError("its vae normalises each channel of the latents on its own, which is not supported.")
         self.autoencoder = autoencoder
         self.sample_shape = (config.latent_channels, height, width)
-        self._factor = _downscaling(autoencoder)
+        self._factor = _downscaling(config)
+        self._is_tiny = "latent_magnitude" in config
         self._scale = float(config.scaling_factor)
         self._shift = float(config.shift_factor or 0.0)
 
@@ -78,29 +82,25 @@ class LatentCodec(Codec):
     def load(
         cls,
         folder: ModelFolder,
+        options: LoadOptions,
         *,
-        device: torch.device,
         default_size: tuple[int, int],
-        image_size: int | None = None,
         patch_size: int = 1,
     ) -> LatentCodec:
-        """The codec of a model folder.
+        """The codec of a model folder, or the one that the options name in its place.
 
         Args:
             default_size: Height and width of the latents that the model was trained with.
-            image_size: Side of the images in pixels, if it is to be another one.
             patch_size: Side of the blocks of latents that the denoiser works on.
 
         Raises:
-            ValueError: If images of that size do not divide into whole latents and blocks.
+            ValueError: If images of the size that is asked for do not divide into whole latents and blocks, or the
+                autoencoder in the model's place makes other latents.
         """
-        from diffusers import AutoencoderKL
-
-        folder.require("vae", ["AutoencoderKL"])
-        autoencoder = folder.load("vae", AutoencoderKL, dtype=torch.float32, device=device)
-        if image_size is None:
+        autoencoder = _load_autoencoder(folder, options)
+        if options.image_size is None:
             return cls(autoencoder, *default_size)
-        size = patch_size * blocks_across(image_size, side=patch_size * _downscaling(autoencoder))
+        size = patch_size * blocks_across(options.image_size, side=patch_size * _downscaling(autoencoder.config))
         return cls(autoencoder, size, size)
 
     @property
@@ -112,7 +112,8 @@ class LatentCodec(Codec):
         """Latents of images resized to the autoencoder's input, shifted and scaled to unit variance."""
         height, width = self.image_size
         samples = images_to_samples(images, height=height, width=width)
-        latents: Tensor = self.autoencoder.encode(samples).latent_dist.mode()
+        encoded = self.autoencoder.encode(samples)
+        latents: Tensor = encoded.latents if self._is_tiny else encoded.latent_dist.mode()
         return (latents - self._shift) * self._scale
 
     def decode(self, samples: Float[Tensor, "B C h w"]) -> Float[Tensor, "B H W 3"]:
@@ -143,6 +144,43 @@ def blocks_across(image_size: int, *, side: int) -> int:
     return image_size // side
 
 
-def _downscaling(autoencoder: Any) -> int:
-    factor: int = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+def _downscaling(config: Mapping[str, Any]) -> int:
+    """Pixels across one latent, from the config of an autoencoder of either kind."""
+    blocks = config["encoder_block_out_channels" if "encoder_block_out_channels" in config else "block_out_channels"]
+    factor: int = 2 ** (len(blocks) - 1)
     return factor
+
+
+def _load_autoencoder(folder: ModelFolder, options: LoadOptions) -> Any:
+    from diffusers import AutoencoderKL, AutoencoderTiny
+
+    folder.require("vae", ["AutoencoderKL"])
+    other = options.autoencoder
+    if other is None:
+        autoencoder = folder.load("vae", AutoencoderKL, dtype=torch.float32, device=options.device)
+    else:
+        _check_stand_in(other.index, folder.read("vae"), options)
+        autoencoder = other.load("", AutoencoderTiny, dtype=torch.float32, device=options.device)
+    if options.channels_last:
+        autoencoder.to(memory_format=torch.channels_last)
+    if options.vae_slicing:
+        autoencoder.enable_slicing()
+    if options.vae_tiling:
+        autoencoder.enable_tiling()
+    return autoencoder
+
+
+def _check_stand_in(config: Mapping[str, Any], own: Mapping[str, Any], options: LoadOptions) -> None:
+    kind = config.get("_class_name")
+    if kind != "AutoencoderTiny":
+        raise ValueError(f"the autoencoder in place of its vae is a {kind}; supported is AutoencoderTiny.")
+    channels, factor = config["latent_channels"], _downscaling(config)
+    if (channels, factor) != (own["latent_channels"], _downscaling(own)):
+        raise ValueError(
+            f"the autoencoder in place of its vae makes latents of {channels} channels, one for {factor} pixels across; its "
+            f"own are of {own['latent_channels']}, one for {_downscaling(own)}."
+        )
+    if options.vae_tiling and (channels, factor) != (4, 8):  # as is written into the tiling of diffusers
+        raise ValueError(
+            "vae_tiling does not work with a tiny autoencoder that makes no latents of 4 channels, one for 8 pixels."
+        )

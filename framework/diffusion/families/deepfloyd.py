@@ -17,6 +17,7 @@ from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import PixelCodec, blocks_across, stated_size
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel, check_config, load_schedule
+from framework.diffusion.families.options import LoadOptions, load_denoiser
 from framework.diffusion.families.text import HiddenStates, T5Text
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization
@@ -34,6 +35,8 @@ class DeepFloyd(TextToImageModel):
         schedule: Its training schedule.
         parameterization: What its output means.
     """
+
+    embedding = HiddenStates
 
     def __init__(
         self,
@@ -63,21 +66,21 @@ class DeepFloyd(TextToImageModel):
         )
 
     @classmethod
-    def _load(
-        cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None
-    ) -> DeepFloyd:
+    def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> DeepFloyd:
         from diffusers import UNet2DConditionModel
 
         folder.require("unet", ["UNet2DConditionModel"])
         schedule, parameterization = load_schedule(folder)
-        unet = folder.load("unet", UNet2DConditionModel, dtype=dtype, device=device)
+        options.refuse_autoencoder()
+        unet = load_denoiser(folder, "unet", UNet2DConditionModel, dtype=dtype, options=options)
         height, width = stated_size(unet.config.sample_size)
-        if image_size is not None:
+        if options.image_size is not None:
             side = 2 ** (len(unet.config.block_out_channels) - 1)
-            height = width = side * blocks_across(image_size, side=side)
+            height = width = side * blocks_across(options.image_size, side=side)
+        device, keep = options.device, options.keep_text_encoder
         return cls(
             unet,
-            text=T5Text.load(folder, dtype=dtype, device=device, max_length=T5_LENGTH, is_masked=True),
+            text=T5Text.load(folder, dtype=dtype, device=device, keep=keep, max_length=T5_LENGTH, is_masked=True),
             codec=PixelCodec(height, width),
             schedule=schedule,
             parameterization=parameterization,

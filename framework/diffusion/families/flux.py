@@ -19,6 +19,7 @@ from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import LatentCodec
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel, check_config, load_schedule
+from framework.diffusion.families.options import LoadOptions, load_denoiser
 from framework.diffusion.families.text import ClipText, PooledStates, T5Text
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization
@@ -43,6 +44,7 @@ class Flux(TextToImageModel):
 
     is_guidance_distilled = True
     half = torch.bfloat16
+    embedding = PooledStates
 
     def __init__(
         self,
@@ -66,20 +68,21 @@ class Flux(TextToImageModel):
         self._check()
 
     @classmethod
-    def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None) -> Flux:
+    def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> Flux:
         from diffusers import FluxTransformer2DModel
 
         folder.require("transformer", ["FluxTransformer2DModel"])
         schedule, parameterization = load_schedule(folder)
-        transformer = folder.load("transformer", FluxTransformer2DModel, dtype=dtype, device=device)
+        transformer = load_denoiser(folder, "transformer", FluxTransformer2DModel, dtype=dtype, options=options)
+        device, keep = options.device, options.keep_text_encoder
         length = T5_LENGTH if transformer.config.guidance_embeds else T5_LENGTH_SCHNELL
         return cls(
             transformer,
-            clip=ClipText.load(folder, dtype=dtype, device=device),
-            t5=T5Text.load(folder, dtype=dtype, device=device, suffix="_2", max_length=length, is_masked=False),
-            codec=LatentCodec.load(
-                folder, device=device, default_size=DEFAULT_LATENTS, image_size=image_size, patch_size=PATCH
+            clip=ClipText.load(folder, dtype=dtype, device=device, keep=keep),
+            t5=T5Text.load(
+                folder, dtype=dtype, device=device, keep=keep, suffix="_2", max_length=length, is_masked=False
             ),
+            codec=LatentCodec.load(folder, options, default_size=DEFAULT_LATENTS, patch_size=PATCH),
             schedule=schedule,
             parameterization=parameterization,
         )

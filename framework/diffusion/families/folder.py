@@ -7,21 +7,23 @@ way. Weights come from safetensors alone: a pickle can run any code when it is o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from framework.core.errors import UserError
+from framework.diffusion.families.hub import ALTERNATIVES, component_files, download, pipeline_files
+from framework.diffusion.families.names import NAMES
 
 INDEX = "model_index.json"
+CONFIG = "config.json"
+SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
-ALTERNATIVES = (
-    "Name a model folder on this machine, a hub id that is public and has safetensors weights, "
-    "or use 'prior: toybox' or 'prior: oracle', which need no download."
-)
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,44 @@ class ModelFolder:
     Attributes:
         path: Where it lies.
         name: What the user called it, for messages.
-        index: Its `model_index.json`.
+        index: Its `model_index.json`; the `config.json` where it holds one component and no pipeline.
         variant: Which weight files are meant, such as `fp16` for `*.fp16.safetensors`; None for those without a name.
+        repository: The hub id that it is from; None for a folder of the user's.
     """
 
     path: Path
     name: str
     index: Mapping[str, Any] = field(repr=False)
     variant: str | None = None
+    repository: str | None = None
 
     @classmethod
-    def open(cls, model: str, *, revision: str | None = None, variant: str | None = None) -> ModelFolder:
-        """The folder at the path or of the hub id `model`.
+    def open(
+        cls,
+        model: str,
+        *,
+        revision: str | None = None,
+        variant: str | None = None,
+        local_files_only: bool = False,
+        is_component: bool = False,
+    ) -> ModelFolder:
+        """The folder that `model` names: a short name (see `NAMES`), a path, or a hub id.
+
+        Args:
+            revision: Branch, tag or commit on the hub.
+            local_files_only: Whether to use what was downloaded before, without asking the hub.
+            is_component: Whether it is one component by itself, such as an autoencoder, called '' here.
 
         Raises:
             UserError: If there is none, it cannot be downloaded, or it holds no readable index.
         """
-        local = Path(model).expanduser()
-        if local.exists():
-            path = local
-        elif _looks_like_path(model):
-            raise UserError(f"There is no model folder at '{model}'. {ALTERNATIVES}")
-        else:
-            path = _download(model, revision, variant)
-        return cls(path, model, _read_json(path / INDEX, model), variant)
+        path, repository = Path(model).expanduser(), None
+        if model in NAMES or not path.exists():
+            if model not in NAMES and _looks_like_path(model):
+                raise UserError(f"There is no model folder at '{model}'. {ALTERNATIVES}")
+            files = component_files(variant) if is_component else pipeline_files(variant)
+            path, repository = download(model, revision=revision, files=files, local_files_only=local_files_only)
+        return cls(path, model, _read_json(path / (CONFIG if is_component else INDEX), model), variant, repository)
 
     def has(self, component: str) -> bool:
         """Whether the index lists the component with a class."""
@@ -79,7 +95,7 @@ class ModelFolder:
             )
         return name
 
-    def read(self, component: str, file: str = "config.json") -> dict[str, Any]:
+    def read(self, component: str, file: str = CONFIG) -> dict[str, Any]:
         """A JSON file of a component."""
         return _read_json(self.path / component / file, self.name)
 
@@ -89,9 +105,9 @@ class ModelFolder:
         Raises:
             UserError: If files are missing, pickled or damaged, or weights are missing in them.
         """
-        self.read(component)
-        self._check_weights(component)
+        self.check(component)
         quiet_bars()
+        part = f"its {component}" if component else "it"
         try:
             model, info = kind.from_pretrained(
                 str(self.path),
@@ -103,19 +119,40 @@ class ModelFolder:
                 output_loading_info=True,
             )
         except Exception as error:  # Whatever the loader stumbles over, the files do not hold this model.
-            raise UserError(f"Model '{self.name}': its {component} could not be loaded: {error}") from error
+            raise UserError(f"Model '{self.name}': {part} could not be loaded: {error}") from error
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
             raise UserError(
-                f"Model '{self.name}': the weights of its {component} are incomplete: {len(missing)} tensors are "
+                f"Model '{self.name}': the weights of {part} are incomplete: {len(missing)} tensors are "
                 f"missing, such as '{missing[0]}'."
             )
         return model.to(device).requires_grad_(False).eval()
 
+    def check(self, component: str) -> None:
+        """See that the files of a component are there and whole, without reading its weights.
+
+        Raises:
+            UserError: If they are not, or the weights are pickled.
+        """
+        self.read(component)
+        self._check_weights(component)
+        for path in self.weights(component):
+            try:
+                with safe_open(path, framework="pt"):  # reads the header and compares it with the length of the file
+                    pass
+            except (OSError, SafetensorError) as error:
+                part = f"its {component}" if component else "it"
+                raise UserError(f"Model '{self.name}': {part} could not be loaded: {path.name}: {error}") from error
+
+    def weights(self, component: str) -> list[Path]:
+        """The weight files of a component in the variant that is meant."""
+        files = sorted((self.path / component).glob("*.safetensors"))
+        return [path for path in files if _variant_of(path.name) == (self.variant or "")]
+
     def _check_weights(self, component: str) -> None:
         folder = self.path / component
         weights = sorted(path.name for path in folder.glob("*.safetensors"))
-        where = f"Model '{self.name}': {component}/"
+        where = f"Model '{self.name}':" + (f" {component}/" if component else " it")
         if not weights:
             pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
             if pickles:
@@ -130,6 +167,9 @@ class ModelFolder:
             wanted = f"the variant '{self.variant}'" if self.variant else "weights without a variant"
             known = ", ".join(repr(name) if name else "none" for name in variants)
             raise UserError(f"{where} does not hold {wanted}. Set `variant` to one of: {known}.")
+        parts = [match for path in self.weights(component) if (match := SHARD.search(path.name))]
+        if parts and len(parts) != int(parts[0][1]):
+            raise UserError(f"{where} holds {len(parts)} of {int(parts[0][1])} files of weights; it is incomplete.")
 
 
 def quiet_bars() -> None:
@@ -162,22 +202,3 @@ def _read_json(path: Path, model: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{where} does not hold a mapping.")
     return content
-
-
-def _download(model: str, revision: str | None, variant: str | None) -> Path:
-    """The local snapshot of a hub model: configs, tokenizers and the weights of one variant."""
-    import huggingface_hub
-
-    weights = f"*.{variant}*.safetensors" if variant else "*.safetensors"
-    others = None if variant else ["*.fp16*.safetensors", "*.bf16*.safetensors", "*.non_ema*.safetensors"]
-    try:
-        path = huggingface_hub.snapshot_download(
-            model,
-            revision=revision,
-            allow_patterns=[INDEX, "*/*.json", "*/*.txt", "*/spiece.model", f"*/{weights}"],
-            ignore_patterns=[*(others or []), "safety_checker/*", "image_encoder/*", "feature_extractor/*"],
-        )
-    except Exception as error:  # Offline, unknown, private or gated: to the user the model cannot be had.
-        summary = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"Model '{model}' could not be downloaded from the hub: {summary} {ALTERNATIVES}") from error
-    return Path(path)

@@ -6,6 +6,7 @@ the denoiser is told for N = K * B pairs of condition and noisy sample; the rest
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -13,11 +14,13 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.attention import sdpa_kernel
 
 from framework.core.errors import UserError
 from framework.diffusion.conditions import Conditions, TextEmbedding
 from framework.diffusion.families.codecs import Codec
 from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.options import KERNELS, AttentionKernel, LoadOptions
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization, Prediction, scheduler_parameterization
 
@@ -35,7 +38,10 @@ class TextToImageModel(ABC):
         is_guidance_distilled: Whether one answer under the prompt is guided already, so that an unconditional row costs a
             second evaluation and leaves what it was trained for.
         embedded_guidance_scale: The guidance scale that the denoiser is told as an input; None if it takes none.
+        attention_backend: The kernel of torch that computes attention in the denoiser; None leaves the choice to torch.
+        moves_weights: Whether hooks bring the denoiser's weights into place, so that a copy of it would not find them.
         half: The half precision that it was published in.
+        embedding: The record that its text encoders make.
     """
 
     codec: Codec
@@ -44,38 +50,41 @@ class TextToImageModel(ABC):
     takes_camera: bool = False
     is_guidance_distilled: bool = False
     embedded_guidance_scale: float | None = None
+    attention_backend: AttentionKernel | None = None
+    moves_weights: bool = False
     half: ClassVar[torch.dtype] = torch.float16
+    embedding: ClassVar[type[TextEmbedding]]
 
     @classmethod
-    def load(
-        cls: type[M],
-        folder: ModelFolder,
-        *,
-        dtype: torch.dtype,
-        device: torch.device,
-        image_size: int | None = None,
-    ) -> M:
+    def load(cls: type[M], folder: ModelFolder, options: LoadOptions) -> M:
         """The model in a folder.
 
         Args:
             folder: Where it lies.
-            dtype: Precision of the denoiser and the text encoders.
-            device: Where it is to live.
-            image_size: Side of its images in pixels, if not that of its training.
+            options: How it is to lie in memory and compute.
 
         Raises:
-            UserError: If the folder is incomplete, or a component is of a class or shape that is not supported.
+            UserError: If the folder is incomplete, a component is of a class or shape that is not supported, or an option
+                does not suit the model or the device.
         """
+        dtype = cls.precision(options)
         try:
-            return cls._load(folder, dtype=dtype, device=device, image_size=image_size)
+            options.check(dtype)
+            model = cls._load(folder, dtype=dtype, options=options)
         except ValueError as error:
             raise UserError(f"Model '{folder.name}': {error}") from error
+        model.attention_backend = options.attention_backend
+        model.moves_weights = options.moves_weights
+        return model
+
+    @classmethod
+    def precision(cls, options: LoadOptions) -> torch.dtype:
+        """What the denoiser and the text encoders compute in."""
+        return options.dtype or (torch.float32 if options.device.type == "cpu" else cls.half)
 
     @classmethod
     @abstractmethod
-    def _load(
-        cls: type[M], folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None
-    ) -> M:
+    def _load(cls: type[M], folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> M:
         """What `load` returns; a `ValueError` says what is not supported, `load` adds the name of the model."""
 
     @abstractmethod
@@ -93,7 +102,9 @@ class TextToImageModel(ABC):
     ) -> Prediction:
         """One call of the denoiser for all K * B pairs of condition and sample."""
         count = conditions.num_conditions
-        raw = self.evaluate(noisy.repeat(count, 1, 1, 1), timestep.repeat(count), conditions)
+        kernel = self.attention_backend
+        with contextlib.nullcontext() if kernel is None else sdpa_kernel(KERNELS[kernel]):
+            raw = self.evaluate(noisy.repeat(count, 1, 1, 1), timestep.repeat(count), conditions)
         alpha, sigma = self.schedule.at(timestep)
         return Prediction(raw.reshape(count, *noisy.shape), noisy, alpha, sigma, self.parameterization)
 

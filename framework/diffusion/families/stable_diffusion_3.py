@@ -19,6 +19,7 @@ from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import LatentCodec, stated_size
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel, check_config, load_schedule
+from framework.diffusion.families.options import LoadOptions, load_denoiser
 from framework.diffusion.families.text import ClipText, PooledStates, T5Text
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization
@@ -39,6 +40,7 @@ class StableDiffusion3(TextToImageModel):
     """
 
     half = torch.bfloat16
+    embedding = PooledStates
 
     def __init__(
         self,
@@ -59,27 +61,25 @@ class StableDiffusion3(TextToImageModel):
         self._check()
 
     @classmethod
-    def _load(
-        cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None
-    ) -> StableDiffusion3:
+    def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> StableDiffusion3:
         from diffusers import SD3Transformer2DModel
 
         folder.require("transformer", ["SD3Transformer2DModel"])
         schedule, parameterization = load_schedule(folder)
-        transformer = folder.load("transformer", SD3Transformer2DModel, dtype=dtype, device=device)
+        transformer = load_denoiser(folder, "transformer", SD3Transformer2DModel, dtype=dtype, options=options)
         size, patch_size = stated_size(transformer.config.sample_size), transformer.config.patch_size
-        first = ClipText.load(folder, dtype=dtype, device=device, is_projected=True)
-        second = ClipText.load(folder, dtype=dtype, device=device, suffix="_2", is_projected=True)
-        t5 = None
+        device, keep, t5 = options.device, options.keep_text_encoder, None
+        first = ClipText.load(folder, dtype=dtype, device=device, keep=keep, is_projected=True)
+        second = ClipText.load(folder, dtype=dtype, device=device, keep=keep, suffix="_2", is_projected=True)
         if folder.has("text_encoder_3"):
-            t5 = T5Text.load(folder, dtype=dtype, device=device, suffix="_3", max_length=T5_LENGTH, is_masked=False)
+            t5 = T5Text.load(
+                folder, dtype=dtype, device=device, keep=keep, suffix="_3", max_length=T5_LENGTH, is_masked=False
+            )
         return cls(
             transformer,
             clips=(first, second),
             t5=t5,
-            codec=LatentCodec.load(
-                folder, device=device, default_size=size, image_size=image_size, patch_size=patch_size
-            ),
+            codec=LatentCodec.load(folder, options, default_size=size, patch_size=patch_size),
             schedule=schedule,
             parameterization=parameterization,
         )

@@ -18,6 +18,7 @@ from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import LatentCodec, stated_size
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel, check_config, load_schedule
+from framework.diffusion.families.options import LoadOptions, load_denoiser
 from framework.diffusion.families.text import ClipText, PooledStates
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization
@@ -34,6 +35,8 @@ class StableDiffusionXL(TextToImageModel):
         parameterization: What its output means.
         has_zero_unconditional: Whether the embedding of the empty prompt is zero instead of what the encoders make of it.
     """
+
+    embedding = PooledStates
 
     def __init__(
         self,
@@ -57,21 +60,20 @@ class StableDiffusionXL(TextToImageModel):
         self._check()
 
     @classmethod
-    def _load(
-        cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None
-    ) -> StableDiffusionXL:
+    def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> StableDiffusionXL:
         from diffusers import UNet2DConditionModel
 
         folder.require("unet", ["UNet2DConditionModel"])
         schedule, parameterization = load_schedule(folder)
-        unet = folder.load("unet", UNet2DConditionModel, dtype=dtype, device=device)
+        unet = load_denoiser(folder, "unet", UNet2DConditionModel, dtype=dtype, options=options)
         size = stated_size(unet.config.sample_size)
-        first = ClipText.load(folder, dtype=dtype, device=device)
-        second = ClipText.load(folder, dtype=dtype, device=device, suffix="_2", is_projected=True)
+        device, keep = options.device, options.keep_text_encoder
+        first = ClipText.load(folder, dtype=dtype, device=device, keep=keep)
+        second = ClipText.load(folder, dtype=dtype, device=device, keep=keep, suffix="_2", is_projected=True)
         return cls(
             unet,
             encoders=(first, second),
-            codec=LatentCodec.load(folder, device=device, default_size=size, image_size=image_size),
+            codec=LatentCodec.load(folder, options, default_size=size),
             schedule=schedule,
             parameterization=parameterization,
             has_zero_unconditional=bool(folder.index.get("force_zeros_for_empty_prompt", True)),

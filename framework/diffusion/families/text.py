@@ -18,6 +18,7 @@ from torch import Tensor
 from framework.core.errors import UserError
 from framework.diffusion.conditions import TextEmbedding
 from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.stored import StoredModel
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class ClipText:
 
     Args:
         tokenizer: A `transformers.CLIPTokenizer`.
-        encoder: A `transformers.CLIPTextModel`, or one with a projection of its pooled output.
+        encoder: A `transformers.CLIPTextModel`, or one with a projection of its pooled output; or a `StoredModel` of one.
         is_projected: Whether it has one.
     """
 
@@ -61,12 +62,14 @@ class ClipText:
         *,
         dtype: torch.dtype,
         device: torch.device,
+        keep: bool = True,
         suffix: str = "",
         is_projected: bool = False,
     ) -> ClipText:
         """The tokenizer and text encoder of a model folder.
 
         Args:
+            keep: Whether the encoder stays in memory, or is read again for each call.
             suffix: What stands behind the components' names, such as "_2".
             is_projected: Whether the encoder has a projection of its pooled output.
         """
@@ -78,7 +81,7 @@ class ClipText:
         folder.require(encoder, [kind.__name__])
         return cls(
             _load_tokenizer(folder, tokenizer, CLIPTokenizer),
-            folder.load(encoder, kind, dtype=dtype, device=device),
+            _load_encoder(folder, encoder, kind, dtype=dtype, device=device, keep=keep),
             is_projected=is_projected,
         )
 
@@ -104,7 +107,7 @@ class T5Text:
 
     Args:
         tokenizer: A `transformers.T5Tokenizer`.
-        encoder: A `transformers.T5EncoderModel`.
+        encoder: A `transformers.T5EncoderModel`, or a `StoredModel` of one.
         max_length: Number of tokens; longer prompts are cut, with a warning, shorter ones padded.
         is_masked: Whether padding is hidden from the encoder; some models were trained without.
     """
@@ -124,9 +127,10 @@ class T5Text:
         device: torch.device,
         max_length: int,
         is_masked: bool,
+        keep: bool = True,
         suffix: str = "",
     ) -> T5Text:
-        """The tokenizer and text encoder of a model folder; `suffix` stands behind the components' names."""
+        """The tokenizer and text encoder of a model folder; for `keep` and `suffix` see `ClipText.load`."""
         from transformers import T5EncoderModel, T5Tokenizer
 
         tokenizer, encoder = f"tokenizer{suffix}", f"text_encoder{suffix}"
@@ -134,7 +138,7 @@ class T5Text:
         folder.require(encoder, ["T5EncoderModel"])
         return cls(
             _load_tokenizer(folder, tokenizer, T5Tokenizer),
-            folder.load(encoder, T5EncoderModel, dtype=dtype, device=device),
+            _load_encoder(folder, encoder, T5EncoderModel, dtype=dtype, device=device, keep=keep),
             max_length=max_length,
             is_masked=is_masked,
         )
@@ -155,6 +159,14 @@ def _tokenize(tokenizer: Any, prompts: Sequence[str], max_length: int, *, reader
                 "The prompt '%s' has %d tokens; only %d are read by %s.", prompt, len(whole), max_length, reader
             )
     return batch
+
+
+def _load_encoder(
+    folder: ModelFolder, component: str, kind: Any, *, dtype: torch.dtype, device: torch.device, keep: bool
+) -> Any:
+    if keep:
+        return folder.load(component, kind, dtype=dtype, device=device)
+    return StoredModel(folder, component, kind, dtype=dtype, device=device)
 
 
 def _load_tokenizer(folder: ModelFolder, component: str, kind: Any) -> Any:

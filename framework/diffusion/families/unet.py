@@ -22,6 +22,7 @@ from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import Codec, LatentCodec, PixelCodec, blocks_across, stated_size
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel, load_schedule
+from framework.diffusion.families.options import LoadOptions, load_denoiser
 from framework.diffusion.families.text import ClipText, HiddenStates
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization
@@ -38,6 +39,8 @@ class UNetModel(TextToImageModel):
         parameterization: What its output means.
         pixel_unshuffle: Side of the pixel blocks that the UNet sees as channels.
     """
+
+    embedding = HiddenStates
 
     def __init__(
         self,
@@ -60,22 +63,20 @@ class UNetModel(TextToImageModel):
         self._check()
 
     @classmethod
-    def _load(
-        cls, folder: ModelFolder, *, dtype: torch.dtype, device: torch.device, image_size: int | None
-    ) -> UNetModel:
+    def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> UNetModel:
         from diffusers import UNet2DConditionModel
 
         folder.require("unet", ["UNet2DConditionModel"])
         if folder.has("text_encoder_2"):
             raise UserError(f"Model '{folder.name}' has two text encoders, which is not supported. Use one with one.")
         schedule, parameterization = load_schedule(folder)
-        unet = folder.load("unet", UNet2DConditionModel, dtype=dtype, device=device)
-        text = ClipText.load(folder, dtype=dtype, device=device)
+        unet = load_denoiser(folder, "unet", UNet2DConditionModel, dtype=dtype, options=options)
+        text = ClipText.load(folder, dtype=dtype, device=options.device, keep=options.keep_text_encoder)
         unshuffle = int(folder.index.get("pixel_unshuffle", 1))
         return cls(
             unet,
             text=text,
-            codec=_load_codec(folder, unet.config.sample_size, unshuffle, device, image_size),
+            codec=_load_codec(folder, options, unet.config.sample_size, unshuffle),
             schedule=schedule,
             parameterization=parameterization,
             pixel_unshuffle=unshuffle,
@@ -142,16 +143,13 @@ class UNetModel(TextToImageModel):
 
 
 def _load_codec(
-    folder: ModelFolder,
-    sample_size: int | Sequence[int] | None,
-    unshuffle: int,
-    device: torch.device,
-    image_size: int | None,
+    folder: ModelFolder, options: LoadOptions, sample_size: int | Sequence[int] | None, unshuffle: int
 ) -> Codec:
     height, width = stated_size(sample_size)
     if folder.has("vae"):
-        return LatentCodec.load(folder, device=device, default_size=(height, width), image_size=image_size)
-    if image_size is not None:
-        height, width = (blocks_across(image_size, side=unshuffle),) * 2
+        return LatentCodec.load(folder, options, default_size=(height, width))
+    options.refuse_autoencoder()
+    if options.image_size is not None:
+        height, width = (blocks_across(options.image_size, side=unshuffle),) * 2
     low, high = folder.index.get("value_range", (-1.0, 1.0))
     return PixelCodec(height * unshuffle, width * unshuffle, value_range=(float(low), float(high)))

@@ -18,6 +18,8 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from framework.diffusion.conditions import Conditions, TextEmbedding
 from framework.diffusion.families.model import TextToImageModel
@@ -68,8 +70,9 @@ class Replay:
     encoded: Tensor
 
     def load(self, **options: object) -> PretrainedPrior:
-        """The prior in the folder."""
-        return PretrainedPrior(PretrainedPrior.Config(model=str(self.folder), **options), device=CPU)
+        """The prior in the folder; embeddings are of its own making, not those that a wrong wiring left, unless asked for."""
+        settings = {"cache_embeddings": False, **options}
+        return PretrainedPrior(PretrainedPrior.Config(model=str(self.folder), **settings), device=CPU)
 
     def conditions(self, prior: Prior) -> Conditions:
         """The prompts, after the unconditional row that pipelines put first."""
@@ -112,6 +115,31 @@ class Replay:
         """In what the first call differs where denoiser and text encoders work in bfloat16; `options` are those of `load`."""
         prior = self.load(dtype="bfloat16", **options)
         return list(self.call_differences(prior, self.half_call(), self.conditions(prior)))
+
+    def differences_from_disk(self, patch: pytest.MonkeyPatch, **options: object) -> list[str]:
+        """In what the first call differs where the embeddings are those that an earlier prior left on disk."""
+        self.conditions(self.load(cache_embeddings=True, **options))
+        prior = self.load(cache_embeddings=True, **options)
+        patch.setattr(prior.model, "encode_text", lambda prompts: pytest.fail("the text encoders were used"))
+        with torch.no_grad():
+            return list(self.call_differences(prior, self.call, self.conditions(prior)))
+
+    def without_effect(self, **options: object) -> Iterator[str]:
+        """Which of the options that mean the same for every family change nothing in this one."""
+        plain = self.load(**options)
+        noisy, timestep, conditions = self.latents, torch.full((2,), self.indices[0]), self.conditions(plain)
+        for kernel in ("flash", "math"):
+            prior = self.load(attention_backend=kernel, **options)
+            if uses_flash(lambda prior=prior: prior.predict(noisy, timestep, conditions)) != (kernel == "flash"):
+                yield f"attention_backend: {kernel}"
+        if has_channels_innermost(plain) or not has_channels_innermost(self.load(channels_last=True, **options)):
+            yield "channels_last"
+        prior = self.load(layerwise_storage="float8_e4m3fn", **options)
+        narrow = [part.dtype == torch.float8_e4m3fn for part in getattr(prior.model, self.denoiser).parameters()]
+        with torch.no_grad():
+            raw, exact = (each.predict(noisy, timestep, conditions).raw for each in (prior, plain))
+        if not any(narrow) or torch.equal(raw, exact) or not torch.isfinite(raw).all():
+            yield "layerwise_storage"
 
     def sample(self, prior: Prior, conditions: Conditions) -> Iterator[Tensor]:
         """The latents after each of the deterministic steps, and in the end the clean ones.
@@ -173,6 +201,36 @@ def is_same(ours: object, theirs: object) -> bool:
     if theirs.ndim == 0:
         return torch.equal(ours.double(), theirs.double().expand(ours.shape))
     return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
+class Operators(TorchDispatchMode):
+    """Names of the operators that are called while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, operator: OpOverload, types: object, positional: tuple = (), named: dict | None = None
+    ) -> object:
+        self.names.add(operator.overloadpacket.__name__)
+        return operator(*positional, **(named or {}))
+
+
+def uses_flash(run: Callable[[], object]) -> bool:
+    """Whether attention is computed by the flash kernel while `run` runs."""
+    with Operators() as operators, torch.no_grad():
+        run()
+    return any("flash" in name for name in operators.names)
+
+
+def has_channels_innermost(prior: PretrainedPrior) -> bool:
+    """Whether any weight of its convolutions lies in memory with its channels innermost."""
+    model = prior.model
+    parts = [getattr(model, name, None) for name in ("unet", "transformer")]
+    parts.append(getattr(model.codec, "autoencoder", None))
+    weights = [value for part in parts if part is not None for value in part.parameters() if value.ndim == 4]
+    return any(value.stride()[1] == 1 for value in weights if min(value.shape[1:]) > 1)
 
 
 @pytest.fixture(scope="session")

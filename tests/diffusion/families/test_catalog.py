@@ -11,6 +11,7 @@ from framework.core.errors import UserError
 from framework.diffusion.families.catalog import FAMILIES, family_of, load_model
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel
+from framework.diffusion.families.options import LoadOptions
 from framework.diffusion.families.unet import UNetModel
 
 CPU = torch.device("cpu")
@@ -38,23 +39,23 @@ def test_each_pipeline_has_a_family_and_is_one_of_diffusers(folder, name):
 
 def test_a_pipeline_that_no_family_reads_is_named_with_those_that_are_known(folder):
     with pytest.raises(UserError, match=r"is a KolorsPipeline, which is not supported.*StableDiffusionXLPipeline"):
-        load_model(_with_class(folder, "KolorsPipeline"), dtype=None, device=CPU)
+        load_model(_with_class(folder, "KolorsPipeline"), LoadOptions(device=CPU))
     with pytest.raises(UserError, match=r"does not name its pipeline \(_class_name\)"):
-        load_model(_with_class(folder, None), dtype=None, device=CPU)
+        load_model(_with_class(folder, None), LoadOptions(device=CPU))
 
 
 def test_the_precision_is_chosen_by_the_device_and_the_family(folder, monkeypatch):
     asked = []
-    model = load_model(ModelFolder.open(str(folder)), dtype=None, device=CPU)
+    model = load_model(ModelFolder.open(str(folder)), LoadOptions(device=CPU))
 
-    def load(folder, *, dtype, device, image_size):
+    def load(folder, *, dtype, options):
         asked.append(dtype)
         return model
 
-    monkeypatch.setattr(UNetModel, "load", load)
+    monkeypatch.setattr(UNetModel, "_load", load)
     folder = ModelFolder.open(str(folder))
     for device, dtype in [("cpu", None), ("cuda", None), ("cuda", torch.bfloat16), ("cpu", torch.float16)]:
-        load_model(folder, dtype=dtype, device=torch.device(device))
+        load_model(folder, LoadOptions(device=torch.device(device), dtype=dtype))
     assert asked == [torch.float32, torch.float16, torch.bfloat16, torch.float16]
 
 
@@ -68,19 +69,19 @@ def test_a_scheduler_with_preconditioning_is_refused(folder):
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps({"_class_name": "EDMEulerScheduler"}))
     with pytest.raises(UserError, match="its scheduler is a EDMEulerScheduler, whose preconditioning is not supported"):
-        load_model(ModelFolder.open(str(folder)), dtype=None, device=CPU)
+        load_model(ModelFolder.open(str(folder)), LoadOptions(device=CPU))
 
 
 def test_an_autoencoder_that_normalises_its_channels_is_refused(folder):
     path = folder / "vae" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "latents_mean": [0.1, 0.2, 0.3, 0.4]}))
     with pytest.raises(UserError, match="its vae normalises each channel of the latents on its own"):
-        load_model(ModelFolder.open(str(folder)), dtype=None, device=CPU)
+        load_model(ModelFolder.open(str(folder)), LoadOptions(device=CPU))
 
 
 def test_images_of_another_size_are_asked_for_in_pixels(latent_folder, pixel_folder):
     for path, shape in [(latent_folder, (4, 12, 12)), (pixel_folder, (3, 24, 24))]:
-        model = load_model(ModelFolder.open(str(path)), dtype=None, device=CPU, image_size=24)
+        model = load_model(ModelFolder.open(str(path)), LoadOptions(device=CPU, image_size=24))
         assert model.codec.sample_shape == shape
         with pytest.raises(UserError, match="image_size 25 does not fit"):
-            load_model(ModelFolder.open(str(path)), dtype=None, device=CPU, image_size=25)
+            load_model(ModelFolder.open(str(path)), LoadOptions(device=CPU, image_size=25))

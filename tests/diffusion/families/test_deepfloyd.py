@@ -106,6 +106,14 @@ def test_the_first_call_is_replayed_in_half_precision(run):
     assert run.half_differences() == []
 
 
+def test_the_first_call_is_replayed_with_embeddings_from_disk(run, monkeypatch):
+    assert run.differences_from_disk(monkeypatch) == []
+
+
+def test_every_option_has_an_effect(run):
+    assert list(run.without_effect()) == []
+
+
 def test_a_wrong_wiring_is_noticed(run, prior, monkeypatch, wiring):
     wiring(monkeypatch, prior.model)
     assert next(run.differences(prior), None) is not None

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from framework.core.errors import UserError
+from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.pretrained import PretrainedPrior
 
 CPU = torch.device("cpu")
@@ -93,6 +94,21 @@ def test_weights_that_are_cut_short_are_reported(folder):
         _load(folder)
 
 
+@pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
+def test_weights_that_are_cut_short_are_reported_without_reading_them(folder, component):
+    (weights,) = (folder / component).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=f"its {component} could not be loaded: .*safetensors"):
+        ModelFolder.open(str(folder)).check(component)
+
+
+def test_a_missing_file_of_several_is_reported(folder):
+    (weights,) = (folder / "text_encoder").glob("*.safetensors")
+    weights.rename(weights.with_name("model-00001-of-00002.safetensors"))
+    with pytest.raises(UserError, match="text_encoder/ holds 1 of 2 files of weights"):
+        _load(folder)
+
+
 @pytest.mark.parametrize("component", ["unet", "text_encoder"])
 def test_weights_that_lack_a_tensor_are_not_filled_with_random_numbers(folder, component):
     (path,) = (folder / component).glob("*.safetensors")
@@ -101,7 +117,7 @@ def test_weights_that_lack_a_tensor_are_not_filled_with_random_numbers(folder, c
     del tensors[name]
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(UserError, match=rf"weights of its {component} are incomplete: 1 tensors are missing"):
-        _load(folder)
+        _load(folder).encode_text([""])
 
 
 def test_a_class_that_is_not_supported_is_named_with_those_that_are(folder):
@@ -143,13 +159,14 @@ def test_a_folder_is_read_without_the_network(folder, monkeypatch):
 def test_a_hub_id_is_downloaded_and_then_read_as_a_folder(folder, monkeypatch):
     asked = []
 
-    def download(model, *, revision, allow_patterns, ignore_patterns):
-        asked.append((model, revision))
+    def download(model, *, revision, allow_patterns, ignore_patterns, local_files_only):
+        asked.append((model, revision, local_files_only))
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert _load("someone/model", revision="v2").space == "latent"
-    assert asked == [("someone/model", "v2")]
+    assert _load("someone/model", local_files_only=True).space == "latent"
+    assert asked == [("someone/model", "v2", False), ("someone/model", None, True)]
 
 
 def test_a_hub_id_that_cannot_be_had_is_named_with_the_alternatives(monkeypatch):

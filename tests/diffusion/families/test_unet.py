@@ -133,7 +133,7 @@ def test_learned_variances_are_dropped(model_folder):
 @torch.no_grad()
 def test_half_precision_weights_load_as_float32_on_a_cpu(model_folder):
     folder = model_folder(is_latent=True, dtype=torch.float16)
-    prior = _load(folder)
+    prior = _load(folder, keep_text_encoder=True)
     assert prior.model.unet.dtype == prior.model.text.encoder.dtype == torch.float32
     assert prior.model.codec.autoencoder.dtype == torch.float32
     raw = prior.predict(_noisy(prior), torch.tensor([10, 700]), _conditions(prior)).raw
@@ -152,7 +152,7 @@ def test_a_lower_precision_is_used_where_asked_for_and_answers_in_float32(latent
 
 
 def test_weights_are_frozen_and_dropout_is_off(latent_folder):
-    model = _load(latent_folder).model
+    model = _load(latent_folder, keep_text_encoder=True).model
     for part in (model.unet, model.text.encoder, model.codec.autoencoder):
         assert not part.training
         assert not any(parameter.requires_grad for parameter in part.parameters())
