@@ -11,6 +11,7 @@ SYSTEMS: Registry[Any] = Registry(
     base="framework.systems.base:System",
     builtins={
         "distillation": "framework.systems.distillation:Distillation",
+        "playground": "framework.systems.playground:Playground",
         "diffusion-training": "framework.systems.diffusion_training:DiffusionTraining",
         "judge-training": "framework.systems.judge_training:JudgeTraining",
     },

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from pathlib import Path
 
-import imageio_ffmpeg
 import torch
 from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
-from framework.core.files import replacing
 from framework.export.mesh_rendering import MeshRenderer
+from framework.export.video import write_video
 from framework.structures.mesh import Mesh
 from framework.structures.views import Lights, Views
 
@@ -47,13 +45,8 @@ def write_turntable(
         raise ValueError(f"write_turntable: size must be even, got {size}.")
     renderer = MeshRenderer(mesh)
     views = turntable_views(mesh, frames=frames, size=size, elevation_deg=elevation_deg)
-    with replacing(path) as temporary:
-        writer = _open_video(temporary, size=size, frames_per_second=frames_per_second)
-        try:
-            for i in track(range(frames), description="Turntable", disable=is_quiet, transient=True):
-                writer.send((renderer.render(views[i]).rgb[0] * 255.0).round().to(torch.uint8).cpu().numpy().tobytes())
-        finally:
-            writer.close()
+    turns = track(range(frames), description="Turntable", disable=is_quiet, transient=True)
+    write_video(path, (renderer.render(views[i]).rgb[0] for i in turns), frames_per_second=frames_per_second)
 
 
 def turntable_views(mesh: Mesh, *, frames: int, size: int, elevation_deg: float = 15.0) -> Views:
@@ -82,18 +75,3 @@ def _lit(views: Views) -> Views:
     one = torch.ones_like(views.distance)
     lights = Lights(positions, _AMBIENT * one, _DIFFUSE * one, torch.zeros_like(one, dtype=torch.bool))
     return Views(views.cameras, views.azimuth, views.elevation, views.distance, lights)
-
-
-def _open_video(path: Path, *, size: int, frames_per_second: int) -> Generator[None, bytes, None]:
-    """A started ffmpeg that is sent RGB frames."""
-    writer: Generator[None, bytes, None] = imageio_ffmpeg.write_frames(
-        str(path),
-        (size, size),
-        fps=frames_per_second,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,
-        output_params=["-crf", "18", "-movflags", "+faststart"],
-    )
-    next(writer)
-    return writer

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from framework.core.component import Component, slot
+from framework.core.errors import UserError
 from framework.core.registries import COMBINATIONS, CONDITIONERS, PERTURBATIONS, PRIORS, TIMESTEPS, WEIGHTINGS
 from framework.core.schedule import Constant, Schedule
 from framework.core.step import StepInfo
@@ -69,8 +70,8 @@ class Guidance(Component, nn.Module, Term, ABC):
         """How much each noise level counts."""
         combination: Combination.Config = slot(COMBINATIONS, default="classifier-free")
         """How predictions under several conditions become one."""
-        buffer: Literal["rgb", "normal"] = "rgb"
-        """The image that the prior looks at: colours, or world-space normals mapped to [0, 1]."""
+        buffer: Literal["rgb", "normal", "latent"] = "rgb"
+        """What the prior looks at: colours, world-space normals mapped to [0, 1], or latents as they are."""
         gradient_clip: Schedule | None = None
         """Largest absolute value of any element of the weighted residual; none by default."""
         preview_every: int = 100
@@ -93,11 +94,19 @@ class Guidance(Component, nn.Module, Term, ABC):
             prior: The prior that `config.prior` describes, or the run's.
             prompt: What the result should be.
             seed: The run's seed, for initial values of what a rule trains.
+
+        Raises:
+            UserError: If the prior does not work on what the guidance is to look at.
         """
         super().__init__()
         self.config = config
         self.name = name
         self.prior = prior
+        if config.buffer == "latent" and prior.space != "latent":
+            raise UserError(
+                f"guidance '{name}': buffer 'latent' asks for a prior that works on latents, such as Stable Diffusion; this "
+                "one works on pixels. Use buffer: rgb."
+            )
         if prior.is_guidance_distilled and config.guidance_scale.bounds() != (1.0, 1.0):
             log.warning(_DISTILLED, name)
         self.prompt = prompt
@@ -166,12 +175,19 @@ class Guidance(Component, nn.Module, Term, ABC):
 
     def clean_sample(self, render: RenderOutput) -> Float[Tensor, "B C H W"]:
         """The render as the prior sees it, with its gradient."""
+        if self.config.buffer == "latent":
+            return self._buffer(render).permute(0, 3, 1, 2)
         return self.prior.encode(self.image(render))
 
     def image(self, render: RenderOutput) -> Float[Tensor, "B H W 3"]:
-        """The buffer that is guided, as colours in [0, 1], with its gradient."""
-        image = render.require(Buffer(self.config.buffer), f"guidance '{self.name}'").float()
-        return 0.5 * image + 0.5 if self.config.buffer == "normal" else image
+        """What is guided, as colours in [0, 1], with its gradient; latents are decoded."""
+        buffer = self._buffer(render)
+        if self.config.buffer == "latent":
+            return self.prior.decode(buffer.permute(0, 3, 1, 2))
+        return 0.5 * buffer + 0.5 if self.config.buffer == "normal" else buffer
+
+    def _buffer(self, render: RenderOutput) -> Float[Tensor, "B H W _"]:
+        return render.require(Buffer(self.config.buffer), f"guidance '{self.name}'").float()
 
     def perturb(self, clean: Float[Tensor, "B C H W"], conditions: Conditions, frame: Frame) -> NoisySample:
         """Clean samples with noise, at timesteps that are a function of the step alone."""

@@ -21,6 +21,7 @@ class Buffer(enum.Enum):
     OPACITY = "opacity"
     DEPTH = "depth"
     NORMAL = "normal"
+    LATENT = "latent"
     SAMPLES = "ray samples"
 
 
@@ -53,6 +54,7 @@ class RenderOutput:
         depth: Expected distance along the ray weighted by opacity (not divided by it), world units.
         normal: Opacity-weighted world-space normals, unit length where opaque, zero outside; None unless needed.
         volume: The samples behind a volume render; None unless needed.
+        latent: Latents of a diffusion model's autoencoder, where these are drawn instead of colours.
         renderer: Registered name of the renderer, for messages.
         extras: Further buffers registered by extensions.
     """
@@ -63,6 +65,7 @@ class RenderOutput:
     renderer: str
     normal: Float[Tensor, "B H W 3"] | None = None
     volume: VolumeSamples | None = None
+    latent: Float[Tensor, "B h w C"] | None = None
     extras: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     def require(self, buffer: Buffer, user: str) -> Tensor:
@@ -76,6 +79,7 @@ class RenderOutput:
             Buffer.OPACITY: self.opacity,
             Buffer.DEPTH: self.depth,
             Buffer.NORMAL: self.normal,
+            Buffer.LATENT: self.latent,
         }.get(buffer)
         if image is None:
             raise self._missing(buffer, user)
