@@ -91,7 +91,7 @@ def test_a_good_file_becomes_frozen_configs_with_their_defaults(good: Path) -> N
         (
             "  type: distillation\n",
             "",
-            "system: 'type' is missing. Known: diffusion-training, distillation, judge-training. (good.yaml:3)",
+            "system: 'type' is missing. Known: diffusion-training, distillation, judge-training, playground. (good.yaml:3)",
         ),
         (
             "{type: voxel-grid, resolution: 8}",
