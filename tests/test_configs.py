@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from framework.core.config import load_config
-from framework.core.registries import SYSTEMS
+from framework.core.registries import CONDITIONERS, SYSTEMS
 from framework.export.turntable import write_turntable
 from framework.toybox.captions import VOCABULARY
 
@@ -65,3 +65,12 @@ def test_prompt_files_use_words_that_the_toybox_knows(path: Path) -> None:
     prompts = [line for line in lines if line and not line.startswith("#")]
     assert prompts and len(set(prompts)) == len(prompts)
     assert {word for prompt in prompts for word in prompt.replace(",", "").split()} <= set(VOCABULARY)
+
+
+def test_every_rule_of_the_bundled_prior_tells_it_the_camera() -> None:
+    """Another `type` leaves nothing of what the extended file says of the guidance, so each says it anew."""
+    told = {"view-interpolated", "camera"}
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        for item in load_config(path)[0].system.guidance.values():
+            assert CONDITIONERS.name_of(item.prompts) in told, path.name
+            assert item.guidance_scale.bounds()[1] <= 7.5, path.name
