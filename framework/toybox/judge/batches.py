@@ -28,6 +28,8 @@ VIEWS = ViewDistribution(
     neutral_background_share=0.3,
 )
 """Other views, lights and backgrounds than the prior's."""
+CONTENTS = CaptionDistribution(toy_share=0.35, shape_share=0.2)
+"""More relations than the prior sees: which shape has which colour is the hardest question."""
 SPOILED_SHARE = 0.3
 SCENE_FAULTS = ("floaters", "melted", "merged", "two-faced", "blob")
 IMAGE_FAULTS = ("bent", "noise", "empty")
@@ -95,7 +97,7 @@ def _fault(source: Uniform, share: float) -> str:
 
 
 def _scene(source: Uniform) -> Scene:
-    spec: SceneSpec = random_spec(source, CaptionDistribution(shape_share=0.25), source.uniform(), 0.0)
+    spec: SceneSpec = random_spec(source, CONTENTS, source.uniform(), 0.0)
     return build(spec, source.vector(spec.num_nuisances))
 
 
@@ -124,9 +126,10 @@ def _replaced(
     generator: torch.Generator,
 ) -> Float[Tensor, "B H W 3"]:
     """The images, with those whose fault is one of images put in their place."""
-    made = {
-        "bent": spoiling.bent(images, generator),
-        "noise": spoiling.as_noise(tuple(images.shape), generator),
-        "empty": background[:, None, None].expand_as(images),
-    }
-    return torch.stack([made[fault][row] if fault in made else images[row] for row, fault in enumerate(faults)])
+    rows = {name: [row for row, fault in enumerate(faults) if fault == name] for name in IMAGE_FAULTS}
+    bent, noise, empty = (rows[name] for name in IMAGE_FAULTS)
+    replaced = images.clone()
+    replaced[bent] = spoiling.bent(images[bent], generator)
+    replaced[noise] = spoiling.as_noise((len(noise), *images.shape[1:]), generator)
+    replaced[empty] = background[empty, None, None].expand_as(images[empty])
+    return replaced
