@@ -45,9 +45,8 @@ TRIALS: tuple[Trial, ...] = (
 
 def suite() -> Suite:
     """Each trial on each of the few prompts, and its medians."""
-    names = (*FEW,)
-    assert set(names) <= set(PROMPTS.read_text(encoding="ascii").splitlines())
-    cases = [_case(trial, prompt) for trial in TRIALS for prompt in names]
+    assert set(FEW) <= set(PROMPTS.read_text(encoding="ascii").splitlines())
+    cases = [_case(trial, prompt) for trial in TRIALS for prompt in FEW]
     return Suite(cases, [Summary(f"{trial.name}, median", _median_of(trial)) for trial in TRIALS])
 
 

@@ -98,6 +98,11 @@ def classifier_free(
     return unconditional + guidance_scale * (conditional - unconditional)
 
 
+def rows_read(guidance_scale: float) -> list[int]:
+    """Which of the rows (0 conditional, 1 unconditional) `classifier_free` depends on at this scale."""
+    return {0.0: [1], 1.0: [0]}.get(guidance_scale, [0, 1])
+
+
 def scheduler_parameterization(config: Mapping[str, Any]) -> Parameterization:
     """The meaning of a denoiser's output that a diffusers `scheduler_config.json` states; `epsilon` if it is silent.
 

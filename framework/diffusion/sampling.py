@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from framework.diffusion.conditions import Conditions
-from framework.diffusion.prediction import Prediction, classifier_free
+from framework.diffusion.prediction import Prediction, classifier_free, rows_read
 from framework.diffusion.prior import Denoiser, Prior
 from framework.structures.views import Views
 
@@ -54,10 +54,9 @@ def guided_prediction(
     guidance_scale: float,
 ) -> Prediction:
     """uncond + s (cond - uncond) of rows 0 and 1; a scale of 0 or 1 evaluates one row only."""
-    if guidance_scale in (0.0, 1.0):
-        prediction = prior.predict(noisy, timestep, conditions.rows([0 if guidance_scale == 1.0 else 1]))
+    prediction = prior.predict(noisy, timestep, conditions.rows(rows_read(guidance_scale)))
+    if len(prediction.raw) == 1:
         return prediction.with_raw(prediction.raw[0])
-    prediction = prior.predict(noisy, timestep, conditions.rows([0, 1]))
     return prediction.with_raw(classifier_free(prediction.raw[0], prediction.raw[1], guidance_scale))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from framework.core.component import Component
 from framework.core.registries import COMBINATIONS
 from framework.diffusion.conditions import Conditions
-from framework.diffusion.prediction import classifier_free
+from framework.diffusion.prediction import classifier_free, rows_read
 
 
 class Combination(Component, ABC):
@@ -55,8 +55,7 @@ class ClassifierFree(Combination):
 
     def select(self, conditions: Conditions, guidance_scale: float) -> Conditions:
         """The prompt alone at scale 1, the unconditional row alone at 0, else both."""
-        single = {0.0: [1], 1.0: [0]}
-        return conditions.rows(single.get(guidance_scale, [0, 1]))
+        return conditions.rows(rows_read(guidance_scale))
 
     def combine(
         self, raw: Float[Tensor, "K B C H W"], weights: Float[Tensor, "K B"], guidance_scale: float

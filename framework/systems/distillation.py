@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from framework.core.component import slot, slots
 from framework.core.errors import Problem, UserError, did_you_mean
@@ -26,19 +25,16 @@ from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo
 from framework.data.base import ViewStream
 from framework.data.orbit_views import OrbitViews
-from framework.diffusion.prior import load_prior
 from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
-from framework.guidance.base import Guidance
 from framework.renderers.base import Renderer, Scene
 from framework.structures.losses import Frame, LossTerms, Term
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
+from framework.systems.guidances import build_guidances
 from framework.systems.images import side_by_side
 from framework.systems.scenes import SceneConfig, Scenes
-
-log = logging.getLogger(__name__)
 
 GLB = "mesh/model.glb"
 """Where the exported mesh lies in a run folder."""
@@ -107,9 +103,7 @@ class Distillation(System):
         self.scenes = Scenes.build(config.scene, config.n_particles, run)
         self.renderer: Renderer = RENDERERS.build(config.renderer, backends=run.backends)
         self.streams = {name: STREAMS.build(item, name=name) for name, item in config.streams.items()}
-        self.guidance = nn.ModuleDict(
-            {name: self._build_guidance(name, item) for name, item in config.guidance.items()}
-        )
+        self.guidance = build_guidances(config.guidance, run=run, device=device)
         self.losses: dict[str, Term] = {
             name: LOSSES.build(item, prompt=run.prompt) for name, item in config.losses.items()
         }
@@ -216,14 +210,6 @@ class Distillation(System):
 
     def _needs_of(self, stream: str) -> frozenset[Buffer]:
         return frozenset().union(*(term.needs for _, term in self._terms_of(stream)))
-
-    def _build_guidance(self, name: str, config: Any) -> Guidance:
-        prior = load_prior(config.prior or self.run.prior, self.device)
-        unknown = prior.unknown_words(self.run.prompt)
-        if unknown:
-            words = ", ".join(f"'{word}'" for word in unknown)
-            log.warning("The prior has never seen %s; see its vocabulary with --describe prior/toybox.", words)
-        return GUIDANCES.build(config, name=name, prior=prior, prompt=self.run.prompt, seed=self.run.seed)
 
 
 def _class_of(registry: Any, config: Any) -> Any:

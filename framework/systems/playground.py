@@ -17,13 +17,13 @@ from framework.core.errors import Problem
 from framework.core.registries import GUIDANCES, SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
-from framework.diffusion.prior import load_prior
 from framework.export.video import write_video
 from framework.guidance.base import Guidance
 from framework.structures.losses import Frame, LossTerms
 from framework.structures.render_output import RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
+from framework.systems.guidances import build_guidances
 from framework.systems.images import sheet, write_png
 
 _DISTANCE, _FOV_Y_DEG = 2.7, 45.0
@@ -61,14 +61,8 @@ class Playground(System):
 
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
-        priors = {name: load_prior(item.prior or run.prior, device) for name, item in config.guidance.items()}
-        self.guidance = nn.ModuleDict(
-            {
-                name: GUIDANCES.build(item, name=name, prior=priors[name], prompt=run.prompt, seed=run.seed)
-                for name, item in config.guidance.items()
-            }
-        )
-        channels, height, width = next(iter(priors.values())).sample_shape
+        self.guidance = build_guidances(config.guidance, run=run, device=device)
+        channels, height, width = self._first().prior.sample_shape
         shape = (config.size, config.size, 3) if config.canvas == "pixels" else (height, width, channels)
         start = torch.randn(config.images, *shape, generator=named_generator(run.seed, "canvas"))
         middle = 0.5 if config.canvas == "pixels" else 0.0
@@ -130,6 +124,11 @@ class Playground(System):
         write_video(film, [*frames, *[shown] * _LAST_FRAMES])
         return [result, film]
 
+    def _first(self) -> Guidance:
+        guidance = next(iter(self.guidance.values()))
+        assert isinstance(guidance, Guidance)
+        return guidance
+
     def _remember(self, step: StepInfo) -> None:
         if step.step % max(1, step.max_steps // _NUM_FRAMES) == 0:
             self._past[step.step] = self.canvas.detach().clone()
@@ -137,7 +136,5 @@ class Playground(System):
     @torch.no_grad()
     def _shown(self, canvas: Float[Tensor, "B H W C"]) -> Float[Tensor, "H2 W2 3"]:
         if self.config.canvas == "latents":
-            guidance = next(iter(self.guidance.values()))
-            assert isinstance(guidance, Guidance)
-            canvas = guidance.prior.decode(canvas.permute(0, 3, 1, 2))
+            canvas = self._first().prior.decode(canvas.permute(0, 3, 1, 2))
         return sheet(canvas.clamp(0.0, 1.0), columns=self.config.images)
