@@ -27,21 +27,26 @@ class Asynchronous(Guidance):
         guidance_scale: Schedule = Constant(7.5)
         """Strength s of the prompt in uncond + s (cond - uncond)."""
         shift: Schedule = Constant(0.1)
-        """Largest distance of the noisier level, as a share of the timestep; a step's own is uniform up to it."""
+        """Largest distance eta of the noisier level, as a share of t - T_min; a step's own is uniform up to it."""
+        shift_above: float = 0.02
+        """T_min as a fraction of all timesteps; below it the two levels are one."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.shift.bounds()[0] < 0.0:
                 raise ValueError("shift: expected shares of the timestep, 0 or more.")
+            if not 0.0 <= self.shift_above < 1.0:
+                raise ValueError(f"shift_above: expected a fraction of the timesteps in [0, 1), got {self.shift_above}.")
 
     config: Config
 
     def partner(self, timestep: Int[Tensor, "B"], step: StepInfo) -> Int[Tensor, "B"]:
-        """The noisier level."""
+        """The noisier level t + U(0, eta (t - T_min))."""
+        num_timesteps = len(self.prior.schedule)
         generator = step.generator(f"guidance.{self.name}.shift", timestep.device)
         share = torch.rand(timestep.shape, generator=generator, device=timestep.device)
-        shifted = timestep + (self.config.shift(step) * share * timestep).long()
-        return shifted.clamp(max=len(self.prior.schedule) - 1)
+        distance = (timestep - int(self.config.shift_above * num_timesteps)).clamp(min=0)
+        return (timestep + (self.config.shift(step) * share * distance).long()).clamp(max=num_timesteps - 1)
 
     def residual(self, sample: NoisySample, conditions: Conditions, frame: Frame) -> Float[Tensor, "B C H W"]:
         """eps_hat(x_t) - eps(x_t'; y)."""

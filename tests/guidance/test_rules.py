@@ -107,7 +107,7 @@ def slow_residual(slow: Slow, name: str, clean: Tensor, noise: Tensor, time: int
 SETTINGS = {
     "classifier-score": {"unwanted": UNWANTED, "unwanted_weight": Constant(0.5)},
     "noise-free": {"unwanted": UNWANTED, "low_fraction": 0.4},
-    "bridge": {"source": UNWANTED},
+    "bridge": {"source": UNWANTED, "target": "{prompt}", "start": 0.0},
     "interval-score": {
         "perturbation": PERTURBATIONS.find("ddim-inversion").Config(num_steps=4),
         "interval_fraction": Constant(0.1),
@@ -254,9 +254,20 @@ def test_an_asynchronous_level_is_above_the_timestep_and_near_it():
     guidance = guidance_of(Gaussians(Gaussians.Config()), "asynchronous", shift=Constant(0.1))
     timestep = torch.full((2000,), 500)
     partner = guidance.partner(timestep, STEP)
-    assert partner.min() == 500 and partner.max() == 549
+    assert partner.min() == 500 and partner.max() == 547
+    assert partner.float().mean().item() == pytest.approx(523.5, abs=2.0)
     assert guidance.partner(torch.full((100,), 990), STEP).max() == 999
-    assert partner.float().mean().item() == pytest.approx(524.5, abs=2.0)
+    assert guidance.partner(torch.full((100,), 15), STEP).tolist() == [15] * 100
+
+
+def test_the_bridge_begins_with_score_distillation(frame, views):
+    prior = Gaussians(Gaussians.Config())
+    bridge, plain = guidance_of(prior, "bridge", start=0.5), guidance_of(prior, "score-distillation")
+    for step, is_equal in ((StepInfo(49, 100), True), (StepInfo(50, 100), False)):
+        whole = frame(IMAGE, views, step)
+        sample, conditions = perturbed(plain, whole)
+        residuals = [guidance.residual(sample, conditions, whole) for guidance in (bridge, plain)]
+        assert torch.equal(*residuals) is is_equal
 
 
 @pytest.mark.parametrize(
@@ -267,6 +278,8 @@ def test_an_asynchronous_level_is_above_the_timestep_and_near_it():
         ("classifier-score", {"unwanted_weight": Constant(1.0)}, "set `unwanted`"),
         ("noise-free", {"low_fraction": -0.1}, "low_fraction"),
         ("asynchronous", {"shift": Constant(-0.1)}, "shift"),
+        ("asynchronous", {"shift_above": 1.0}, "shift_above"),
+        ("bridge", {"start": 1.5}, "start"),
     ],
 )
 def test_impossible_settings_of_rules_are_refused(name, wrong, message):
