@@ -67,7 +67,7 @@ def check(config: RunConfig) -> None:
         ConfigError: With all of them.
     """
     system = SYSTEMS.find(SYSTEMS.name_of(config.system))
-    problems = system.check(config.system)
+    problems = system.check(config.system, config)
     if problems:
         raise ConfigError(problems)
 

@@ -159,9 +159,10 @@ class _Parser:
         kind = value.get("type", default)
         if kind is None:
             return self.fail(path, f"'type' is missing. Known: {', '.join(registry.names())}.")
-        if registry.path_type is not None and "/" in str(kind):
-            place, (kind, key) = kind, registry.path_type
-            value = {**value, key: place}
+        path_type = registry.as_path(str(kind))
+        if path_type is not None:
+            value = {**value, path_type[1]: kind}
+            kind = path_type[0]
         try:
             target = registry.target(str(kind))
             if self.makes:

@@ -71,6 +71,7 @@ PRIORS: Registry[Any] = Registry(
         "analytic": "framework.diffusion.analytic:AnalyticPrior",
     },
     path_type=("pretrained", "model"),
+    path_names="framework.diffusion.families.names:NAMES",
 )
 CONDITIONERS: Registry[Any] = Registry(
     "conditioner",
@@ -96,6 +97,16 @@ GUIDANCES: Registry[Any] = Registry(
         "variational": "framework.guidance.variational:Variational",
         "image-space": "framework.guidance.image_space:ImageSpace",
         "rectified-flow": "framework.guidance.rectified_flow:RectifiedFlow",
+        "delta-denoising": "framework.guidance.delta_denoising:DeltaDenoising",
+        "posterior": "framework.guidance.posterior:Posterior",
+    },
+)
+SOURCES: Registry[Any] = Registry(
+    "source",
+    base="framework.guidance.source:Source",
+    builtins={
+        "image-file": "framework.guidance.source:ImageFile",
+        "toybox-scene": "framework.guidance.source:ToyboxScene",
     },
 )
 PERTURBATIONS: Registry[Any] = Registry(
@@ -181,6 +192,7 @@ ALL = {
         PRIORS,
         CONDITIONERS,
         GUIDANCES,
+        SOURCES,
         PERTURBATIONS,
         TIMESTEPS,
         WEIGHTINGS,

@@ -37,13 +37,21 @@ class Registry(Generic[T]):
         builtins: `module:Class` of each member that comes with the project.
         path_type: Name and key that a value with a slash is short for: `prior: runs/x` is
             `prior: {type: pretrained, model: runs/x}` with `("pretrained", "model")`.
+        path_names: `module:NAMES` of a mapping whose keys are taken like paths, `prior: sdxl` for instance.
     """
 
     def __init__(
-        self, kind: str, *, base: str, builtins: Mapping[str, str], path_type: tuple[str, str] | None = None
+        self,
+        kind: str,
+        *,
+        base: str,
+        builtins: Mapping[str, str],
+        path_type: tuple[str, str] | None = None,
+        path_names: str | None = None,
     ) -> None:
         self.kind = kind
         self.path_type = path_type
+        self._path_names = path_names
         self._base = base
         self._targets = dict(builtins)
         self._classes: dict[str, type[T]] = {}
@@ -68,6 +76,17 @@ class Registry(Generic[T]):
 
         return add
 
+    def as_path(self, value: str) -> tuple[str, str] | None:
+        """`path_type`, if `value` is a path or a name that is taken like one."""
+        return self.path_type if "/" in value or value in self.path_names() else None
+
+    def path_names(self) -> list[str]:
+        """Names that are taken like paths, sorted."""
+        if self._path_names is None:
+            return []
+        module, _, attribute = self._path_names.partition(":")
+        return sorted(getattr(importlib.import_module(module), attribute))
+
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._targets)
@@ -79,7 +98,8 @@ class Registry(Generic[T]):
             UnknownName: With the closest known name.
         """
         if name not in self._targets:
-            raise UnknownName(f"no {self.kind} is called '{name}'.{did_you_mean(name, self.names())}")
+            known = [*self.names(), *self.path_names()]
+            raise UnknownName(f"no {self.kind} is called '{name}'.{did_you_mean(name, known)}")
         return self._targets[name]
 
     def find(self, name: str) -> type[T]:

@@ -38,6 +38,12 @@ class AdapterSettings:
             raise ValueError(f"rank: expected at least 1, got {self.rank}.")
 
 
+NO_UNET = (
+    "an adapter needs a prior with the UNet of Stable Diffusion or of the toybox, which closed forms and transformers are "
+    "not. Name one as the `particle_prior`, such as 'toybox'."
+)
+
+
 class Adapter(nn.Module):
     """A denoiser that begins as the prior's own and learns; both share the frozen weights.
 
@@ -58,10 +64,7 @@ class Adapter(nn.Module):
         """
         super().__init__()
         if not isinstance(prior, ModelPrior) or not isinstance(prior.model, UNetModel):
-            raise UserError(
-                "An adapter needs a prior with a UNet to adapt, which closed-form priors and transformers are not. "
-                "Name one as the `particle_prior`, such as 'toybox'."
-            )
+            raise UserError(NO_UNET)
         if prior.model.moves_weights:
             raise UserError(
                 "An adapter shares the prior's weights, which must stay where they are for that: set `layerwise_storage` "

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from framework.diffusion.images import images_to_samples, samples_to_images
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Prediction, raw_target
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 from framework.structures.views import Views
 
 SCHEDULES = {
@@ -76,6 +77,11 @@ class AnalyticPrior(Prior):
                 raise ValueError(f"contrast must lie in [0, 1], got {self.contrast}.")
 
     config: Config
+
+    @classmethod
+    def traits_of(cls, config: Any) -> Traits:
+        """The same for all of them."""
+        return Traits(space=cls.space, takes_camera=cls.takes_camera)
 
     def __init__(self, config: Config, *, device: torch.device) -> None:
         super().__init__(config, device=device)

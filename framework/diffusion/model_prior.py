@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from framework.diffusion.conditions import Conditions, TextEmbedding
 from framework.diffusion.families.model import TextToImageModel
 from framework.diffusion.prediction import Prediction
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 
 
 class ModelPrior(Prior):
@@ -31,6 +33,11 @@ class ModelPrior(Prior):
         self.parameterization = model.parameterization
         self.takes_camera = model.takes_camera
         self.is_guidance_distilled = model.is_guidance_distilled
+
+    @property
+    def traits(self) -> Traits:
+        """What it can be asked."""
+        return replace(super().traits, has_unet=self.model.has_unet)
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
         """Samples as the model's codec makes them."""

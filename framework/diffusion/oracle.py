@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,6 +27,7 @@ from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.oracle_scenes import OracleScenes, parse_known
 from framework.diffusion.prediction import Prediction
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 from framework.structures.views import Views
 from framework.toybox.scenes import Scene, SceneSpec
 from framework.toybox.views import ViewDistribution
@@ -74,6 +75,11 @@ class OraclePrior(Prior):
                 raise ValueError("views must be at least 4, image_size at least 1 and num_timesteps at least 2.")
 
     config: Config
+
+    @classmethod
+    def traits_of(cls, config: Any) -> Traits:
+        """The same for all of them."""
+        return Traits(space=cls.space, takes_camera=cls.takes_camera)
 
     def __init__(self, config: Config, *, device: torch.device) -> None:
         super().__init__(config, device=device)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
 from framework.core.registries import PRIORS
 from framework.diffusion.conditions import TextEmbedding
 from framework.diffusion.embedding_cache import EmbeddingCache, text_key
-from framework.diffusion.families.catalog import load_model
+from framework.diffusion.families.catalog import family_of, load_model
 from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.names import traits_of_name
 from framework.diffusion.families.options import LoadOptions
 from framework.diffusion.model_prior import ModelPrior
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +88,15 @@ class PretrainedPrior(ModelPrior):
         self._cache = None
         if config.cache_embeddings:
             self._cache = EmbeddingCache(model.embedding, text_key(folder, dtype=model.precision(options)))
+
+    @classmethod
+    def traits_of(cls, config: Any) -> Traits | None:
+        """As a folder's own configuration says, or by a short name; of a hub id nothing is known before it is read."""
+        named = traits_of_name(config.model)
+        if named is not None or not Path(config.model).expanduser().exists():
+            return named
+        folder = ModelFolder.open(config.model)
+        return family_of(folder).traits(folder)
 
     def encode_text(self, prompts: Sequence[str]) -> TextEmbedding:
         """Embeddings of earlier runs, and by the model's text encoders where there are none."""

@@ -6,7 +6,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from framework.core.registries import PRIORS
 from framework.diffusion.conditions import Conditions, TextEmbedding
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization, Prediction
+from framework.diffusion.traits import Traits
 
 
 @runtime_checkable
@@ -60,6 +61,16 @@ class Prior(Component, ABC):
     def __init__(self, config: Config, *, device: torch.device) -> None:
         self.config = config
         self.device = device
+
+    @classmethod
+    def traits_of(cls, config: Any) -> Traits | None:
+        """What is known of the prior that `config` describes without reading its weights; None if nothing is."""
+        return None
+
+    @property
+    def traits(self) -> Traits:
+        """What it can be asked."""
+        return Traits(space=self.space, takes_camera=self.takes_camera)
 
     @abstractmethod
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:

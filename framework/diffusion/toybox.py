@@ -19,6 +19,7 @@ from framework.diffusion.families.unet import UNetModel
 from framework.diffusion.model_prior import ModelPrior
 from framework.diffusion.pretrained import DTYPES
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 
 CARD = "card.json"
 
@@ -39,21 +40,30 @@ class ToyboxPrior(ModelPrior):
         """Precision of the denoiser and the text encoder; auto is float32 on a CPU and float16 elsewhere."""
 
     def __init__(self, config: Config, *, device: torch.device) -> None:
-        path = bundled_folder() if config.folder is None else Path(config.folder).expanduser()
-        if not (path / INDEX).is_file():
-            raise UserError(
-                f"The weights of the toybox prior are not at '{path}'. Train them with "
-                "'python launch.py --config configs/toybox/prior.yaml', or use 'prior: oracle', which needs none."
-            )
-        self.card = read_card(path)
-        folder = ModelFolder.open(str(path))
+        folder = _open(config)
+        self.card = read_card(folder.path)
         model = UNetModel.load(folder, LoadOptions(device=device, dtype=DTYPES.get(config.dtype)))
         super().__init__(config, device=device, model=model)
+
+    @classmethod
+    def traits_of(cls, config: Any) -> Traits:
+        """As its folder says."""
+        return UNetModel.traits(_open(config))
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of the prompt that no training caption has."""
         known = set(self.card["vocabulary"])
         return [word for word in words_of(prompt) if word not in known]
+
+
+def _open(config: ToyboxPrior.Config) -> ModelFolder:
+    path = bundled_folder() if config.folder is None else Path(config.folder).expanduser()
+    if not (path / INDEX).is_file():
+        raise UserError(
+            f"The weights of the toybox prior are not at '{path}'. Train them with "
+            "'python launch.py --config configs/toybox/prior.yaml', or use 'prior: oracle', which needs none."
+        )
+    return ModelFolder.open(str(path))
 
 
 def bundled_folder() -> Path:

@@ -36,7 +36,9 @@ class Asynchronous(Guidance):
             if self.shift.bounds()[0] < 0.0:
                 raise ValueError("shift: expected shares of the timestep, 0 or more.")
             if not 0.0 <= self.shift_above < 1.0:
-                raise ValueError(f"shift_above: expected a fraction of the timesteps in [0, 1), got {self.shift_above}.")
+                raise ValueError(
+                    f"shift_above: expected a fraction of the timesteps in [0, 1), got {self.shift_above}."
+                )
 
     config: Config
 

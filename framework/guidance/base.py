@@ -18,13 +18,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from framework.core.component import Component, slot
-from framework.core.errors import UserError
+from framework.core.errors import Problem, UserError
 from framework.core.registries import COMBINATIONS, CONDITIONERS, PERTURBATIONS, PRIORS, TIMESTEPS, WEIGHTINGS
 from framework.core.schedule import Constant, Schedule
 from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 from framework.guidance.combination import Combination
 from framework.guidance.perturbation import Perturbation
 from framework.guidance.rules import combined_prediction, surrogate_loss
@@ -96,17 +97,15 @@ class Guidance(Component, nn.Module, Term, ABC):
             seed: The run's seed, for initial values of what a rule trains.
 
         Raises:
-            UserError: If the prior does not work on what the guidance is to look at.
+            UserError: If the prior cannot be asked what the guidance asks.
         """
         super().__init__()
         self.config = config
         self.name = name
         self.prior = prior
-        if config.buffer == "latent" and prior.space != "latent":
-            raise UserError(
-                f"guidance '{name}': buffer 'latent' asks for a prior that works on latents, such as Stable Diffusion; this "
-                "one works on pixels. Use buffer: rgb."
-            )
+        problems = self.misfits(config, prior.traits)
+        if problems:
+            raise UserError("\n".join(f"guidance '{name}': {problem}" for problem in problems))
         if prior.is_guidance_distilled and config.guidance_scale.bounds() != (1.0, 1.0):
             log.warning(_DISTILLED, name)
         self.prompt = prompt
@@ -126,6 +125,18 @@ class Guidance(Component, nn.Module, Term, ABC):
         """Conditions of another prompt, made in the way that `prompts` says."""
         conditioner: Conditioner = CONDITIONERS.build(self.config.prompts, prior=self.prior, prompt=prompt)
         return conditioner
+
+    @classmethod
+    def misfits(cls, config: Config, traits: Traits) -> list[Problem]:
+        """Why a prior cannot be asked what the guidance asks, and what would fit; paths are those within `config`."""
+        problems = []
+        if config.buffer == "latent" and traits.space != "latent":
+            problem = (
+                "'latent' asks for a prior that works on latents, such as Stable Diffusion; this one works on pixels."
+            )
+            problems.append(Problem("buffer", f"{problem} Use 'rgb'."))
+        misfit = CONDITIONERS.find(CONDITIONERS.name_of(config.prompts)).misfit(traits)
+        return problems + ([] if misfit is None else [Problem("prompts", misfit)])
 
     @classmethod
     def needs_of(cls, config: Config) -> frozenset[Buffer]:

@@ -35,7 +35,7 @@ def load_prior(prior: str, *, device: torch.device | str = "cpu", **settings: An
     """A prior by its registered name, its folder or its id on the Hugging Face hub.
 
     Args:
-        prior: Such as `toybox`, `oracle`, `runs/my-model` or `stable-diffusion-v1-5/stable-diffusion-v1-5`.
+        prior: Such as `toybox`, `oracle`, `sdxl`, `runs/my-model` or `stable-diffusion-v1-5/stable-diffusion-v1-5`.
         device: Where it is to live.
         settings: As in a config; `launch.py --describe prior/toybox` lists them.
 
@@ -43,11 +43,10 @@ def load_prior(prior: str, *, device: torch.device | str = "cpu", **settings: An
         ConfigError: If a setting is unknown or of the wrong kind.
         UserError: If there is no such prior, or it cannot be read.
     """
-    if "/" in prior and PRIORS.path_type is not None:
-        name, key = PRIORS.path_type
+    name, path_type = prior, PRIORS.as_path(prior)
+    if path_type is not None:
+        name, key = path_type
         settings = {**settings, key: prior}
-    else:
-        name = prior
     return load_configured_prior(_configured(PRIORS.find(name), settings), torch.device(device))
 
 

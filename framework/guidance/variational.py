@@ -11,15 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.core.component import slot
-from framework.core.errors import UserError
+from framework.core.errors import Problem, UserError
 from framework.core.registries import CONDITIONERS, GUIDANCES, PRIORS
 from framework.core.schedule import Constant, Schedule
 from framework.core.step import StepInfo, named_generator
-from framework.diffusion.adapters import Adapter, AdapterSettings
+from framework.diffusion.adapters import NO_UNET, Adapter, AdapterSettings
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.noise_schedule import NoisySample
 from framework.diffusion.prediction import raw_target
 from framework.diffusion.prior import Prior, load_prior
+from framework.diffusion.traits import Traits
 from framework.guidance.base import Guidance
 from framework.guidance.replay import ReplayBuffer
 from framework.guidance.rules import variational_residual
@@ -59,6 +60,15 @@ class Variational(Guidance):
                 raise ValueError(f"camera_dropout: expected a share in [0, 1], got {self.camera_dropout}.")
 
     config: Config
+
+    @classmethod
+    def misfits(cls, config: Guidance.Config, traits: Traits) -> list[Problem]:
+        """An adapter begins as a network of its own or as the prior's."""
+        assert isinstance(config, Variational.Config)
+        problems = super().misfits(config, traits)
+        if config.particle_prior is None and not traits.has_unet:
+            problems.append(Problem("particle_prior", NO_UNET))
+        return problems
 
     def prepare(self) -> None:
         """Load the adapter's model and make the adapter.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from framework.core.errors import UserError
 from framework.core.registries import CONDITIONERS
 from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 from framework.prompts.conditioner import Conditioner, uniform_weights
 from framework.structures.views import Views
 
@@ -25,19 +25,21 @@ class CameraConditioned(Conditioner):
         """Whether the unconditional row is told the camera too, so that guidance strengthens the text alone."""
 
     def __init__(self, config: Config, *, prior: Prior, prompt: str) -> None:
-        """Encode the texts.
-
-        Raises:
-            UserError: If the prior knows no cameras, so that every side would get the same gradient.
-        """
-        if not prior.takes_camera:
-            raise UserError(
-                "prompts: 'camera' tells the prior where the camera is, but this prior was not trained with cameras. "
-                "Use 'view-dependent', which says it in words."
-            )
+        """Encode the texts."""
         super().__init__(config, prior=prior, prompt=prompt)
         self._text = prior.encode_text([prompt, config.negative_prompt])
         self._present = torch.tensor([True, config.in_unconditional], device=prior.device)
+
+    @classmethod
+    def misfit(cls, traits: Traits) -> str | None:
+        """A prior that knows no cameras would give every side the same gradient."""
+        if traits.takes_camera:
+            return None
+        return (
+            "'camera' tells the prior where the camera is, but this prior was not trained with cameras. Use "
+            "'view-dependent', which says it in words, or a prior that is told: toybox, oracle, or a UNet with a "
+            "projection for the camera."
+        )
 
     def __call__(self, views: Views, step: StepInfo) -> Conditions:
         """Equal text for all views, each with its camera."""

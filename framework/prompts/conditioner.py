@@ -11,6 +11,7 @@ from framework.core.component import Component
 from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.prior import Prior
+from framework.diffusion.traits import Traits
 from framework.structures.views import Views
 
 
@@ -26,6 +27,11 @@ class Conditioner(Component, ABC):
         """Encode the texts of `prompt` with `prior`."""
         self.config = config
         self.prompt = prompt
+
+    @classmethod
+    def misfit(cls, traits: Traits) -> str | None:
+        """Why a prior cannot be asked in this way, and what to do; None if it can."""
+        return None
 
     @abstractmethod
     def __call__(self, views: Views, step: StepInfo) -> Conditions:

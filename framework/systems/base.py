@@ -47,8 +47,8 @@ class System(Component, nn.Module, ABC):
         self.device = device
 
     @classmethod
-    def check(cls, config: Any) -> list[Problem]:
-        """What does not fit together in `config`, found before anything is built or loaded."""
+    def check(cls, config: Any, run: RunConfig) -> list[Problem]:
+        """What does not fit together in `config`, the run's `system`, found before anything is built or loaded."""
         return []
 
     @abstractmethod

@@ -32,7 +32,7 @@ from framework.structures.losses import Frame, LossTerms, Term
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
-from framework.systems.guidances import build_guidances
+from framework.systems.guidances import build_guidances, guidance_problems
 from framework.systems.images import side_by_side
 from framework.systems.scenes import SceneConfig, Scenes
 
@@ -110,7 +110,7 @@ class Distillation(System):
         self.needs = {name: self._needs_of(name) for name in self.streams}
 
     @classmethod
-    def check(cls, config: Config) -> list[Problem]:
+    def check(cls, config: Config, run: RunConfig) -> list[Problem]:
         renderer = _class_of(RENDERERS, config.renderer)
         problems = [] if config.streams else [Problem("system.streams", "is empty; name at least one stream of views.")]
         for kind, terms, registry in (("guidance", config.guidance, GUIDANCES), ("losses", config.losses, LOSSES)):
@@ -123,7 +123,7 @@ class Distillation(System):
                 problems += [Problem(where, _not_provided(buffer, config.renderer)) for buffer in missing]
         if not config.guidance and not config.losses:
             problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
-        return problems + _stream_problems(config)
+        return problems + guidance_problems(config.guidance, run) + _stream_problems(config)
 
     @property
     def scene(self) -> Scene:

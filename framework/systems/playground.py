@@ -23,7 +23,7 @@ from framework.structures.losses import Frame, LossTerms
 from framework.structures.render_output import RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
-from framework.systems.guidances import build_guidances
+from framework.systems.guidances import build_guidances, guidance_problems
 from framework.systems.images import sheet, write_png
 
 _DISTANCE, _FOV_Y_DEG = 2.7, 45.0
@@ -70,7 +70,7 @@ class Playground(System):
         self._past: dict[int, Tensor] = {}
 
     @classmethod
-    def check(cls, config: Config) -> list[Problem]:
+    def check(cls, config: Config, run: RunConfig) -> list[Problem]:
         wanted = "latent" if config.canvas == "latents" else "rgb"
         problems = [] if config.guidance else [Problem("system.guidance", "is empty, so there is nothing to follow.")]
         problems += [
@@ -78,7 +78,7 @@ class Playground(System):
             for name, item in config.guidance.items()
             if item.buffer != wanted
         ]
-        return problems
+        return problems + guidance_problems(config.guidance, run)
 
     def training_step(self, step: StepInfo) -> LossTerms:
         terms = LossTerms()

@@ -267,6 +267,13 @@ def test_numbers_may_be_written_in_any_form_that_has_the_value(good: Path) -> No
     assert isinstance(run.trainer.max_steps, int) and isinstance(run.system.scene.geometry.radius, float)
 
 
+def test_a_well_known_model_is_called_by_its_short_name(good: Path) -> None:
+    run, _ = load_config(good, ["prior=sdxl"])
+    assert (type(run.prior).__qualname__, run.prior.model) == ("PretrainedPrior.Config", "sdxl")
+    with pytest.raises(ConfigError, match=r"no prior is called 'sdxll'\. Did you mean 'sdxl'\?"):
+        load_config(good, ["prior=sdxll"])
+
+
 def test_a_prior_with_a_slash_is_a_folder_or_hub_id(good: Path) -> None:
     run, _ = load_config(good, ["prior=runs/x"])
     assert (type(run.prior).__qualname__, run.prior.model) == ("PretrainedPrior.Config", "runs/x")

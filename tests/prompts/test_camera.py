@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import pytest
+import re
 
-from framework.core.errors import UserError
 from framework.core.step import StepInfo
+from framework.diffusion.traits import Traits
 from framework.prompts.camera import CameraConditioned
 
 STEP = StepInfo(0, 10)
@@ -22,7 +22,9 @@ def test_the_unconditional_row_may_be_kept_in_the_dark(prior, views_at):
     assert conditions.camera_present.tolist() == [[True], [False]]
 
 
-def test_a_prior_without_cameras_is_refused(prior):
-    prior.takes_camera = False
-    with pytest.raises(UserError, match=r"'camera' tells the prior where the camera is.*Use 'view-dependent'"):
-        CameraConditioned(CameraConditioned.Config(), prior=prior, prompt="a duck")
+def test_a_prior_without_cameras_is_refused():
+    assert CameraConditioned.misfit(Traits(space="pixel", takes_camera=True)) is None
+    misfit = CameraConditioned.misfit(Traits(space="pixel"))
+    assert misfit is not None and re.search(
+        r"'camera' tells the prior where the camera is.*Use 'view-dependent'", misfit
+    )

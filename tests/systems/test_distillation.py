@@ -20,6 +20,7 @@ from framework.structures.render_output import Buffer
 from framework.systems.distillation import Distillation
 
 ANALYTIC = Path(__file__).resolve().parents[2] / "configs" / "debug" / "analytic.yaml"
+DEFAULT = ANALYTIC.parents[1] / "dreamfusion.yaml"
 SMALL = """\
 name: small
 prior: {type: analytic, image_size: 16}
@@ -54,7 +55,8 @@ def built(config: Path, *settings: str) -> Distillation:
 
 
 def problems(config: Path, *settings: str) -> list[str]:
-    return [str(problem) for problem in Distillation.check(load_config(config, settings)[0].system)]
+    run, _ = load_config(config, settings)
+    return [str(problem) for problem in Distillation.check(run.system, run)]
 
 
 def train(system: Distillation, num_steps: int) -> StepInfo:
@@ -222,3 +224,27 @@ def test_validation_looks_from_all_sides_the_first_from_the_front(small: Path) -
     torch.testing.assert_close(positions, expected, atol=1e-5, rtol=0)
     picture = system.images(StepInfo(0, 10, mode="validate"))["views"]
     assert picture.shape == (3 * 10, 4 * 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("prior=sdxl",), "system.guidance.main.prompts: 'camera' tells the prior where the camera is"),
+        (("prior=toybox", "system.guidance.buffer=latent"), "system.guidance.main.buffer: 'latent' asks for"),
+        (("prior=oracle", "system.guidance={type: variational, stream: random}"), "particle_prior: an adapter needs"),
+        (
+            ("prior=flux.1-dev", "system.guidance={type: variational, stream: random}"),
+            "particle_prior: an adapter needs",
+        ),
+    ],
+)
+def test_a_guidance_that_the_prior_cannot_answer_is_refused_before_weights_are_read(
+    settings: tuple[str, ...], message: str
+) -> None:
+    (problem,) = problems(DEFAULT, *settings)
+    assert message in problem
+
+
+@pytest.mark.parametrize("prior", ["toybox", "oracle", "somebody/something"])
+def test_pairs_that_fit_or_are_not_known_yet_pass(prior: str) -> None:
+    assert problems(DEFAULT, f"prior={prior}") == []

@@ -23,6 +23,7 @@ from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.options import KERNELS, AttentionKernel, LoadOptions
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization, Prediction, scheduler_parameterization
+from framework.diffusion.traits import Traits
 
 M = TypeVar("M", bound="TextToImageModel")
 
@@ -41,6 +42,7 @@ class TextToImageModel(ABC):
         attention_backend: The kernel of torch that computes attention in the denoiser; None leaves the choice to torch.
         moves_weights: Whether hooks bring the denoiser's weights into place, so that a copy of it would not find them.
         half: The half precision that it was published in.
+        has_unet: Whether its denoiser is a UNet that adapters can begin as.
         embedding: The record that its text encoders make.
     """
 
@@ -53,6 +55,7 @@ class TextToImageModel(ABC):
     attention_backend: AttentionKernel | None = None
     moves_weights: bool = False
     half: ClassVar[torch.dtype] = torch.float16
+    has_unet: ClassVar[bool] = False
     embedding: ClassVar[type[TextEmbedding]]
 
     @classmethod
@@ -76,6 +79,11 @@ class TextToImageModel(ABC):
         model.attention_backend = options.attention_backend
         model.moves_weights = options.moves_weights
         return model
+
+    @classmethod
+    def traits(cls, folder: ModelFolder) -> Traits:
+        """What the model in a folder can be asked, by its configuration alone."""
+        return Traits(space="latent" if folder.has("vae") else "pixel", has_unet=cls.has_unet)
 
     @classmethod
     def precision(cls, options: LoadOptions) -> torch.dtype:

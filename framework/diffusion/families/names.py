@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from framework.diffusion.traits import Traits
+
 
 @dataclass(frozen=True)
 class HubModel:
@@ -36,6 +38,15 @@ NAMES = {
     "flux.1-schnell": (HubModel("black-forest-labs/FLUX.1-schnell"),),
     "deepfloyd-if": (HubModel("DeepFloyd/IF-I-XL-v1.0"),),
 }
+
+
+def traits_of_name(name: str) -> Traits | None:
+    """What the model of a short name can be asked; None for other names."""
+    if name not in NAMES:
+        return None
+    if name == "deepfloyd-if":
+        return Traits(space="pixel")
+    return Traits(space="latent", has_unet=name.startswith("stable-diffusion"))
 
 
 def repositories(model: str, *, revision: str | None = None) -> tuple[HubModel, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from framework.diffusion.families.options import LoadOptions, load_denoiser
 from framework.diffusion.families.text import ClipText, HiddenStates
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization
+from framework.diffusion.traits import Traits
 
 
 class UNetModel(TextToImageModel):
@@ -41,6 +43,7 @@ class UNetModel(TextToImageModel):
     """
 
     embedding = HiddenStates
+    has_unet = True
 
     def __init__(
         self,
@@ -61,6 +64,12 @@ class UNetModel(TextToImageModel):
         self.takes_camera = unet.config.class_embed_type == "projection"
         self.camera_encoding = CAMERA_ENCODINGS["angles"]
         self._check()
+
+    @classmethod
+    def traits(cls, folder: ModelFolder) -> Traits:
+        """A UNet with a projection for the camera takes one."""
+        takes_camera = folder.read("unet").get("class_embed_type") == "projection"
+        return replace(super().traits(folder), takes_camera=takes_camera)
 
     @classmethod
     def _load(cls, folder: ModelFolder, *, dtype: torch.dtype, options: LoadOptions) -> UNetModel:
