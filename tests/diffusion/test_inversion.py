@@ -10,6 +10,7 @@ from framework.diffusion.inversion import ddim_inversion, even_timesteps
 from framework.diffusion.sampling import prompt_conditions
 
 TIMESTEP = torch.tensor([400, 800])
+ZERO = torch.zeros_like(TIMESTEP)
 CLEAN = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
@@ -26,7 +27,7 @@ def flow(prior: Gaussians, prompt: str) -> torch.Tensor:
 def test_many_small_steps_follow_the_flow(parameterization, scale, prompt):
     prior = Gaussians(Gaussians.Config(parameterization=parameterization))
     conditions = prompt_conditions(prior, ["a red cube"] * 2)
-    last = ddim_inversion(prior, CLEAN, even_timesteps(TIMESTEP, 200), conditions, guidance_scale=scale)[-1]
+    last = ddim_inversion(prior, CLEAN, even_timesteps(ZERO, TIMESTEP, 200), conditions, guidance_scale=scale)[-1]
     assert torch.allclose(last.noisy, flow(prior, prompt), atol=0.05)
     alpha, sigma = prior.schedule.at(TIMESTEP)
     assert torch.allclose(alpha * CLEAN + sigma * last.noise, last.noisy, atol=1e-5)
@@ -37,7 +38,7 @@ def test_more_steps_come_nearer():
     prior = Gaussians(Gaussians.Config())
     conditions = prompt_conditions(prior, [""] * 2)
     errors = [
-        (ddim_inversion(prior, CLEAN, even_timesteps(TIMESTEP, steps), conditions)[-1].noisy - flow(prior, ""))
+        (ddim_inversion(prior, CLEAN, even_timesteps(ZERO, TIMESTEP, steps), conditions)[-1].noisy - flow(prior, ""))
         .abs()
         .max()
         for steps in (5, 20, 80)
@@ -48,18 +49,18 @@ def test_more_steps_come_nearer():
 def test_samples_on_the_way_know_what_was_predicted_there():
     prior = Gaussians(Gaussians.Config())
     conditions = prompt_conditions(prior, ["a red cube"] * 2)
-    visited = ddim_inversion(prior, CLEAN, even_timesteps(TIMESTEP, 4), conditions)
+    visited = ddim_inversion(prior, CLEAN, even_timesteps(ZERO, TIMESTEP, 4), conditions)
     for sample in visited[:-1]:
         expected = prior.predict(sample.noisy, sample.timestep, conditions.rows([1])).epsilon[0]
         assert torch.equal(sample.unconditional_epsilon, expected)
     assert visited[-1].unconditional_epsilon is None
-    guided = ddim_inversion(prior, CLEAN, even_timesteps(TIMESTEP, 4), conditions, guidance_scale=2.0)
+    guided = ddim_inversion(prior, CLEAN, even_timesteps(ZERO, TIMESTEP, 4), conditions, guidance_scale=2.0)
     assert all(sample.unconditional_epsilon is None for sample in guided)
 
 
 def test_fresh_noise_replaces_its_share():
     prior = Gaussians(Gaussians.Config())
-    conditions, path = prompt_conditions(prior, [""] * 2), even_timesteps(TIMESTEP, 3)
+    conditions, path = prompt_conditions(prior, [""] * 2), even_timesteps(ZERO, TIMESTEP, 3)
     fresh = torch.randn(3, *CLEAN.shape, generator=torch.Generator().manual_seed(1))
     plain, half, whole = (
         ddim_inversion(prior, CLEAN, path, conditions, fresh_noise=fresh, noise_share=share)[0]
@@ -74,5 +75,15 @@ def test_fresh_noise_replaces_its_share():
     assert torch.allclose(half.noisy - drift, expected, atol=1e-5)
 
 
+def test_a_path_may_begin_at_a_noisy_sample():
+    prior = Gaussians(Gaussians.Config())
+    conditions, path = prompt_conditions(prior, [""] * 2), even_timesteps(ZERO, TIMESTEP, 4)
+    whole = ddim_inversion(prior, CLEAN, path, conditions)
+    rest = ddim_inversion(prior, CLEAN, path[2:], conditions, start=whole[1])
+    assert all(torch.allclose(a.noisy, b.noisy, atol=1e-5) for a, b in zip(whole[2:], rest, strict=True))
+
+
 def test_timesteps_rise_evenly_for_each_sample():
-    assert even_timesteps(torch.tensor([400, 10]), 4).tolist() == [[100, 2], [200, 5], [300, 8], [400, 10]]
+    last = torch.tensor([400, 10])
+    assert even_timesteps(torch.zeros_like(last), last, 4).tolist() == [[100, 2], [200, 5], [300, 8], [400, 10]]
+    assert even_timesteps(torch.tensor([200, 10]), last, 2).tolist() == [[300, 10], [400, 10]]
