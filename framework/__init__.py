@@ -9,7 +9,10 @@ from typing import Any
 # training several times slower; the variable is read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_LIBRARY = ("ASD", "CSD", "ISM", "NFSD", "RFDS", "SDI", "SDS", "VSD", "Bridge", "HiFA", "Rule", "load_prior")
+_LIBRARY = (
+    *("ASD", "CSD", "DDS", "ISM", "NFSD", "PDS", "RFDS", "SDI", "SDS", "VSD"),
+    *("Bridge", "HiFA", "Rule", "load_prior"),
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from framework.core.config import load_config
-from framework.core.registries import CONDITIONERS, SYSTEMS
+from framework.core.registries import CONDITIONERS, PRIORS, SYSTEMS
+from framework.core.yaml_tree import load_tree
+from framework.diffusion.families.names import traits_of_name
 from framework.export.turntable import write_turntable
 from framework.toybox.captions import VOCABULARY
 
@@ -37,9 +39,20 @@ def identify(path: Path) -> str:
 @pytest.mark.parametrize("path", CONFIGS, ids=identify)
 def test_a_config_parses_and_its_parts_fit(path: Path) -> None:
     run, tree = load_config(path)
-    assert SYSTEMS.find(SYSTEMS.name_of(run.system)).check(run.system) == []
+    assert SYSTEMS.find(SYSTEMS.name_of(run.system)).check(run.system, run) == []
     assert run.description.endswith(".")
     assert {"name", "prompt"} <= tree.data.keys()
+
+
+VARIANTS = [(path, name) for path in CONFIGS for name in load_tree(path).data.get("variants") or {}]
+
+
+@pytest.mark.parametrize(("path", "name"), VARIANTS, ids=lambda item: item if isinstance(item, str) else identify(item))
+def test_a_variant_of_a_config_parses_and_its_parts_fit(path: Path, name: str) -> None:
+    run, _ = load_config(path, [f"variant={name}"])
+    assert SYSTEMS.find(SYSTEMS.name_of(run.system)).check(run.system, run) == []
+    if name == "paper":
+        assert PRIORS.name_of(run.prior) == "pretrained" and traits_of_name(run.prior.model) is not None
 
 
 def test_names_of_runs_do_not_collide() -> None:

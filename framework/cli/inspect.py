@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import types
 import typing
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from framework.core import registries
@@ -12,10 +14,15 @@ from framework.core.component import Slot
 from framework.core.errors import ConfigError, did_you_mean
 from framework.core.outline import FieldOutline, Outline, docstring, outline
 from framework.core.schedule import Schedule
+from framework.diffusion.families.support import SUPPORT, Support, read_records, record_of
 
 
-def list_components(kind: str) -> int:
-    """Print name, purpose and module of every component, of one kind or of all (`""`)."""
+def list_components(kind: str, *, records: Path | None = None) -> int:
+    """Print name, purpose and module of every component, of one kind or of all (`""`); of priors, which are verified.
+
+    Args:
+        records: Folder with the records of `--verify-prior`; None where there is none.
+    """
     if kind and kind not in registries.ALL:
         raise ConfigError(f"--list: there is no kind '{kind}'.{did_you_mean(kind, registries.ALL)}")
     for name in [kind] if kind else list(registries.ALL):
@@ -25,6 +32,8 @@ def list_components(kind: str) -> int:
         for item in registry.names():
             target = registry.target(item)
             print(f"  {item:<{width}}  {_first_line(docstring(target))}  [{target.partition(':')[0]}]")
+    if kind == "prior":
+        _print_models(records)
     return 0
 
 
@@ -42,6 +51,31 @@ def describe(path: str) -> int:
 
         print(f"\nvocabulary: {', '.join(sorted(VOCABULARY))}")
     return 0
+
+
+def _print_models(folder: Path | None) -> None:
+    """The models that `pretrained` knows by short names, and how far each has been verified."""
+    records = [] if folder is None else read_records(folder)
+    print("\nmodels of 'pretrained' by short name, and how far they are verified (docs/verified-models.md)")
+    width = max(len(model) for family in SUPPORT for model in family.models)
+    for family in SUPPORT:
+        print(f"  {family.title}")
+        for model in family.models:
+            print(f"    {model:<{width}}  {_verified(family, model, records)}")
+    print("Whoever has the weights can verify them: launch.py --verify-prior MODEL")
+
+
+def _verified(family: Support, model: str, records: list[Mapping[str, Any]]) -> str:
+    checked = [f"structure checked{'' if family.structure == 'yes' else f' ({family.structure})'}"]
+    checked += ["replay checked"] if family.is_replayed else []
+    record = record_of(model, records)
+    if record is None or record.get("passed") is None:
+        checked.append("not verified with weights")
+    elif record.get("passed"):
+        checked.append(f"verified with weights, {record.get('date')}")
+    else:
+        checked.append(f"weights failed verification, {record.get('date')}")
+    return "; ".join(checked)
 
 
 def _first_line(doc: str) -> str:

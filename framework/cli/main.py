@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from framework.core.errors import ConfigError, Interrupted, UserError
+from framework.diffusion.families.support import RECORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder, where configs/ and custom/ lie."""
@@ -24,6 +25,7 @@ EPILOG = """examples:
   python launch.py --evaluate outputs/dreamfusion/*
   python launch.py --list geometry
   python launch.py --describe guidance/score-distillation
+  python launch.py --verify-prior sdxl variant=fp16
 
 settings that hold in every config:
   prompt=TEXT  prior=NAME|FOLDER|HUB/ID  seed=N  output_root=FOLDER  resume=RUN|CHECKPOINT|last  trainer.max_steps=N
@@ -45,6 +47,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--evaluate", nargs="+", metavar="RUN|GLB", help="score meshes against the toybox scenes their prompts name"
     )
     action.add_argument("--report", action="store_true", help="write the report of --run from its files")
+    action.add_argument(
+        "--verify-prior",
+        metavar="MODEL",
+        help="check a prior and its weights: toybox, a short name such as sdxl, a folder of diffusers, or a hub id",
+    )
     action.add_argument(
         "--list", nargs="?", const="", metavar="KIND", help="list registered components, of one kind or all"
     )
@@ -100,7 +107,13 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from framework.cli import inspect
 
         extensions.load(ROOT / "custom", only=None, without=options.without)
-        return inspect.list_components(options.list) if options.list is not None else inspect.describe(options.describe)
+        if options.list is None:
+            return inspect.describe(options.describe)
+        return inspect.list_components(options.list, records=ROOT / RECORDS)
+    if options.verify_prior:
+        from framework.cli import verify
+
+        return verify.run(options, ROOT / RECORDS)
     if options.evaluate:
         from framework.cli import scoring
 

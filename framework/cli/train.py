@@ -144,10 +144,16 @@ def build(
 
 
 def train(shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
-    """Run Lightning's loop over the steps that are left; returns whether the user stopped it."""
+    """Run Lightning's loop over the steps that are left; returns whether the user stopped it.
+
+    Raises:
+        OutOfMemory: If the device has too little memory; checkpoints up to then are kept.
+    """
     import pytorch_lightning as pl
+    import torch
 
     from framework.systems.callbacks import GentleStop, Records, StepProgress
+    from framework.systems.memory import out_of_memory
 
     if shell.steps_done >= shell.run.trainer.max_steps:
         console.print(f"All {shell.run.trainer.max_steps} steps are done already.")
@@ -173,6 +179,8 @@ def train(shell: Shell, directory: RunDirectory, console: Console, options: argp
     except SystemExit as error:
         # How Lightning ends on a Ctrl-C that comes before its loop has begun.
         raise KeyboardInterrupt from error
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(error, shell.run, directory, steps_done=shell.steps_done) from error
     return stop.was_stopped
 
 

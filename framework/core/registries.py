@@ -145,6 +145,7 @@ COMBINATIONS: Registry[Any] = Registry(
     builtins={
         "classifier-free": "framework.guidance.combination:ClassifierFree",
         "perpendicular-negative": "framework.guidance.combination:PerpendicularNegative",
+        "dual-condition": "framework.guidance.combination:DualCondition",
     },
 )
 LOSSES: Registry[Any] = Registry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from framework.core.errors import ConfigError, Problem, did_you_mean
 
 Path_ = tuple[str, ...]
 COMMAND_LINE = "command line"
+VARIANT = "variant="
 
 
 class _Loader(yaml.SafeLoader):
@@ -141,12 +142,18 @@ def _plain(node: yaml.Node, path: Path_, file: str, origins: dict[Path_, str]) -
 def override(tree: Tree, words: Iterable[str]) -> Tree:
     """`tree` changed by command-line words `a.b.c=value`; values are YAML, `prompt` is always plain text.
 
-    Where the tree has a key with dots, such as the `scene.geometry` of an optimizer's parameters, the word means that.
+    Where the tree has a key with dots, such as the `scene.geometry` of an optimizer's parameters, the word means that. A
+    word `variant=NAME` takes one of the tree's `variants`, settings under a name such as those of a paper; wherever it
+    stands, the other words win over it.
 
     Raises:
-        ConfigError: If a word has no `=` or no key.
+        ConfigError: If a word has no `=` or no key, or there is no such variant.
     """
+    words = list(words)
+    tree = _with_variant(tree, [word.partition("=")[2] for word in words if word.startswith(VARIANT)])
     for word in words:
+        if word.startswith(VARIANT):
+            continue
         key, equals, text = word.partition("=")
         names = key.split(".")
         if not equals or not all(names) or key.startswith("-"):
@@ -157,6 +164,21 @@ def override(tree: Tree, words: Iterable[str]) -> Tree:
             value = {name: value}
         tree = merge(tree, Tree(value, {path[: depth + 1]: COMMAND_LINE for depth in range(len(path))}))
     return tree
+
+
+def _with_variant(tree: Tree, names: Sequence[str]) -> Tree:
+    """`tree` with the last of the variants that were asked for, and without its `variants`."""
+    variants = tree.data.get("variants") or {}
+    kept = {path: origin for path, origin in tree.origins.items() if path[:1] != ("variants",)}
+    plain = Tree({key: value for key, value in tree.data.items() if key != "variants"}, kept)
+    if not names:
+        return plain
+    chosen = variants.get(names[-1]) if isinstance(variants, Mapping) else None
+    if not isinstance(chosen, Mapping):
+        known = did_you_mean(names[-1], variants if isinstance(variants, Mapping) else ()) or " It has none."
+        raise ConfigError([Problem("variant", f"this config has no variant '{names[-1]}'.{known}", COMMAND_LINE)])
+    origins = {path[2:]: item for path, item in tree.origins.items() if path[:2] == ("variants", names[-1])}
+    return merge(plain, Tree(dict(chosen), origins))
 
 
 def _known_keys(names: list[str], data: Any) -> Path_:

@@ -62,18 +62,29 @@ class Conditions:
         weights: Strength of each condition, for combinations that use more than two; 1 otherwise.
         views: The views that the B samples show, if known.
         camera_present: Which conditions tell the denoiser the camera of the view; None tells none.
+        image: The images that are edited, (B, H, W, 3) in [0, 1], sRGB, for models that are shown them.
+        image_present: Which conditions show the image; None shows it in all of them.
+        control: What a ControlNet follows, (B, H, W, 3) in [0, 1], as its preprocessor would make it; shown in all.
     """
 
     text: TextEmbedding
     weights: Float[Tensor, "K B"]
     views: Views | None = None
     camera_present: Bool[Tensor, "K B"] | None = None
+    image: Float[Tensor, "_ _ _ 3"] | None = None
+    image_present: Bool[Tensor, "K B"] | None = None
+    control: Float[Tensor, "_ _ _ 3"] | None = None
 
     def __post_init__(self) -> None:
         if self.camera_present is not None and self.views is None:
             raise ValueError("Conditions with a camera need the views.")
         if self.views is not None and len(self.views) != self.weights.shape[1]:
             raise ValueError(f"Conditions for {self.weights.shape[1]} samples came with {len(self.views)} views.")
+        if self.image_present is not None and self.image is None:
+            raise ValueError("Conditions that say where an image is shown need the image.")
+        for name, images in (("images to edit", self.image), ("control images", self.control)):
+            if images is not None and len(images) != self.weights.shape[1]:
+                raise ValueError(f"Conditions for {self.weights.shape[1]} samples came with {len(images)} {name}.")
 
     @property
     def num_conditions(self) -> int:
@@ -82,6 +93,8 @@ class Conditions:
 
     def joined(self, others: Conditions) -> Conditions:
         """These conditions and, after them, other ones for the same samples: K + K' rows for one evaluation.
+
+        The others are shown the images of these ones.
 
         Raises:
             ValueError: If only one of the two tells the camera.
@@ -92,10 +105,30 @@ class Conditions:
         if self.camera_present is not None and others.camera_present is not None:
             present = torch.cat([self.camera_present, others.camera_present])
         text = type(self.text).concatenate([self.text, others.text])
-        return Conditions(text, torch.cat([self.weights, others.weights]), self.views, present)
+        weights = torch.cat([self.weights, others.weights])
+        shown = self.image_present
+        if shown is not None:
+            shown = torch.cat([shown, torch.ones_like(others.weights, dtype=torch.bool)])
+        return dataclasses.replace(self, text=text, weights=weights, camera_present=present, image_present=shown)
 
     def rows(self, rows: Sequence[int]) -> Conditions:
         """The conditions of the given rows, in that order."""
         index = list(rows)
         present = None if self.camera_present is None else self.camera_present[index]
-        return Conditions(self.text[index], self.weights[index], self.views, present)
+        shown = None if self.image_present is None else self.image_present[index]
+        return dataclasses.replace(
+            self, text=self.text[index], weights=self.weights[index], camera_present=present, image_present=shown
+        )
+
+    def showing(self, image: Tensor | None, control: Tensor | None) -> Conditions:
+        """The same conditions with images, (B, H, W, 3), which all of them show."""
+        return dataclasses.replace(self, image=image, image_present=None, control=control)
+
+    def hiding_image(self, rows: Sequence[int]) -> Conditions:
+        """The same conditions, of which the given rows do not show the image."""
+        if self.image is None:
+            return self
+        everywhere = torch.ones_like(self.weights, dtype=torch.bool)
+        shown = everywhere if self.image_present is None else self.image_present.clone()
+        shown[list(rows)] = False
+        return dataclasses.replace(self, image_present=shown)

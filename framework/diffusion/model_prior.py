@@ -37,7 +37,7 @@ class ModelPrior(Prior):
     @property
     def traits(self) -> Traits:
         """What it can be asked."""
-        return replace(super().traits, has_unet=self.model.has_unet)
+        return replace(super().traits, has_unet=self.model.has_unet, takes_image=self.model.takes_image)
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
         """Samples as the model's codec makes them."""

@@ -18,6 +18,8 @@ from framework.diffusion.conditions import Conditions, TextEmbedding
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.prediction import Parameterization, Prediction
 from framework.diffusion.traits import Traits
+from framework.structures.render_output import Buffer, RenderOutput
+from framework.structures.views import Views
 
 
 @runtime_checkable
@@ -89,6 +91,15 @@ class Prior(Component, ABC):
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], conditions: Conditions
     ) -> Prediction:
         """The denoiser's answer under each of the K conditions; `raw` is (K, B, C, h, w)."""
+
+    @classmethod
+    def needs_of(cls, config: Any) -> frozenset[Buffer]:
+        """What `control_image` reads of a render."""
+        return frozenset()
+
+    def control_image(self, render: RenderOutput, views: Views) -> Float[Tensor, "B H W 3"] | None:
+        """What conditions show a ControlNet of a render, in [0, 1] and without gradients; None where there is no such part."""
+        return None
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of the prompt that the prior has never seen; empty where its vocabulary is open."""

@@ -14,8 +14,10 @@ class Traits:
         space: Whether its samples are pixels or latents of an autoencoder.
         takes_camera: Whether conditions with a camera mean anything to it.
         has_unet: Whether it has a UNet, which an adapter can begin as.
+        takes_image: Whether it edits an image that conditions show it.
     """
 
     space: Literal["latent", "pixel"]
     takes_camera: bool = False
     has_unet: bool = False
+    takes_image: bool = False

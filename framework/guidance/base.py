@@ -11,7 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +19,15 @@ from torch import Tensor, nn
 
 from framework.core.component import Component, slot
 from framework.core.errors import Problem, UserError
-from framework.core.registries import COMBINATIONS, CONDITIONERS, PERTURBATIONS, PRIORS, TIMESTEPS, WEIGHTINGS
+from framework.core.registries import (
+    COMBINATIONS,
+    CONDITIONERS,
+    PERTURBATIONS,
+    PRIORS,
+    SOURCES,
+    TIMESTEPS,
+    WEIGHTINGS,
+)
 from framework.core.schedule import Constant, Schedule
 from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
@@ -29,6 +37,7 @@ from framework.diffusion.traits import Traits
 from framework.guidance.combination import Combination
 from framework.guidance.perturbation import Perturbation
 from framework.guidance.rules import combined_prediction, surrogate_loss
+from framework.guidance.source import Source
 from framework.guidance.timesteps import Timesteps
 from framework.guidance.weighting import Weighting
 from framework.prompts.conditioner import Conditioner
@@ -42,6 +51,11 @@ _DISTILLED = (
     "guidance_scale: 1 leave what it was trained for and cost a second evaluation."
 )
 
+_NO_USE_OF_SOURCE = (
+    "names an image that this prior cannot be shown and this rule does not look at. Remove it, use a rule that edits "
+    "(delta-denoising, posterior), or a prior that does (InstructPix2Pix)."
+)
+
 
 class Guidance(Component, nn.Module, Term, ABC):
     """A term that asks a diffusion prior how a render should change.
@@ -50,6 +64,8 @@ class Guidance(Component, nn.Module, Term, ABC):
     """
 
     needs = frozenset({Buffer.RGB})
+    compares_source: ClassVar[bool] = False
+    """Whether the rule itself looks at the source, whatever the prior is shown."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):
@@ -71,6 +87,8 @@ class Guidance(Component, nn.Module, Term, ABC):
         """How much each noise level counts."""
         combination: Combination.Config = slot(COMBINATIONS, default="classifier-free")
         """How predictions under several conditions become one."""
+        source_image: Source.Config | None = slot(SOURCES, default=None)
+        """What an edit begins with, for priors that are shown it and for rules that compare with it."""
         buffer: Literal["rgb", "normal", "latent"] = "rgb"
         """What the prior looks at: colours, world-space normals mapped to [0, 1], or latents as they are."""
         gradient_clip: Schedule | None = None
@@ -104,6 +122,9 @@ class Guidance(Component, nn.Module, Term, ABC):
         self.name = name
         self.prior = prior
         problems = self.misfits(config, prior.traits)
+        of_prior = prior.needs_of(prior.config)
+        if config.buffer == "latent" and Buffer.RGB in of_prior:
+            problems.append(Problem("buffer", "'latent' has no colours, whose edges the prior's ControlNet follows."))
         if problems:
             raise UserError("\n".join(f"guidance '{name}': {problem}" for problem in problems))
         if prior.is_guidance_distilled and config.guidance_scale.bounds() != (1.0, 1.0):
@@ -115,7 +136,8 @@ class Guidance(Component, nn.Module, Term, ABC):
         self.perturbation: Perturbation = PERTURBATIONS.build(config.perturbation, prior=prior, name=f"guidance.{name}")
         self.weighting: Weighting = WEIGHTINGS.build(config.weighting)
         self.combination: Combination = COMBINATIONS.build(config.combination)
-        self.needs = self.needs_of(config)
+        self.source_image: Source | None = None if config.source_image is None else SOURCES.build(config.source_image)
+        self.needs = self.needs_of(config) | of_prior
         self.prepare()
 
     def prepare(self) -> None:
@@ -135,14 +157,21 @@ class Guidance(Component, nn.Module, Term, ABC):
                 "'latent' asks for a prior that works on latents, such as Stable Diffusion; this one works on pixels."
             )
             problems.append(Problem("buffer", f"{problem} Use 'rgb'."))
+        if traits.takes_image and config.source_image is None:
+            problems.append(Problem("source_image", "is missing, but the prior edits an image: name the one to edit."))
+        if config.source_image is not None and not (traits.takes_image or cls.compares_source):
+            problems.append(Problem("source_image", _NO_USE_OF_SOURCE))
         misfit = CONDITIONERS.find(CONDITIONERS.name_of(config.prompts)).misfit(traits)
         return problems + ([] if misfit is None else [Problem("prompts", misfit)])
 
     @classmethod
     def needs_of(cls, config: Config) -> frozenset[Buffer]:
-        """The image that the prior looks at, and what the perturbation reads of the render."""
-        perturbation = PERTURBATIONS.find(PERTURBATIONS.name_of(config.perturbation))
-        return frozenset({Buffer(config.buffer)}) | perturbation.needs
+        """The image that the prior looks at, and what the perturbation and the prior's ControlNet read of the render."""
+        needs = frozenset({Buffer(config.buffer)})
+        needs |= PERTURBATIONS.find(PERTURBATIONS.name_of(config.perturbation)).needs
+        if config.prior is not None:
+            needs |= PRIORS.find(PRIORS.name_of(config.prior)).needs_of(config.prior)
+        return needs
 
     @abstractmethod
     def residual(self, sample: NoisySample, conditions: Conditions, frame: Frame) -> Float[Tensor, "B C H W"]:
@@ -168,7 +197,7 @@ class Guidance(Component, nn.Module, Term, ABC):
         with torch.autocast(self.prior.device.type, enabled=False):
             clean = self.clean_sample(frame.render)
             with torch.no_grad():
-                conditions = self.conditioner(frame.views, frame.step)
+                conditions = self.conditions(frame)
                 sample = self.perturb(clean.detach(), conditions, frame)
                 residual = self.residual(sample, conditions, frame)
                 weight = self.weighting(self.prior.schedule, sample.timestep)
@@ -183,6 +212,14 @@ class Guidance(Component, nn.Module, Term, ABC):
         }
         updates = self.updates(frame, clean.detach())
         return TermOutput(losses=losses, metrics=metrics, previews=previews, updates=updates)
+
+    def conditions(self, frame: Frame) -> Conditions:
+        """What the prior is told: the prompt, and the images that go with it where it takes some."""
+        conditions = self.conditioner(frame.views, frame.step)
+        image = None
+        if self.source_image is not None and self.prior.traits.takes_image:
+            image = self.source_image.images(frame.views)
+        return conditions.showing(image, self.prior.control_image(frame.render, frame.views))
 
     def clean_sample(self, render: RenderOutput) -> Float[Tensor, "B C H W"]:
         """The render as the prior sees it, with its gradient."""

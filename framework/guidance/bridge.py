@@ -52,4 +52,5 @@ class Bridge(Guidance):
         if frame.step.progress < self.config.start:
             return score_distillation_residual(self.prior, sample, conditions, self.combination, scale)
         source, target = (asked(frame.views, frame.step).rows([0]) for asked in (self.source, self.target))
+        target = target.showing(conditions.image, conditions.control)
         return bridge_residual(self.prior, sample, target, source, scale)

@@ -5,6 +5,7 @@ Raw predictions are combined, before any conversion, because the epsilon form lo
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -100,6 +101,38 @@ class PerpendicularNegative(Combination):
         for negative, weight in zip(raw[2:], weights[2:], strict=True):
             direction = direction + weight[:, None, None, None] * perpendicular(negative - unconditional, positive)
         return unconditional + guidance_scale * direction
+
+
+@COMBINATIONS.register("dual-condition")
+class DualCondition(Combination):
+    """Two scales for a prior that edits an image: s for the prompt, another for the image (arXiv:2211.09800).
+
+    none + s_image (image - none) + s (full - image), with `full` told the prompt and shown the image, `image` only shown
+    it, and `none` neither. A prior that is shown no image makes `image` and `none` the same, which leaves classifier-free
+    guidance.
+    """
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(Combination.Config):
+        image_scale: float = 1.5
+        """Strength of the image; above 1 the result keeps to it more than the prior itself would."""
+
+    config: Config
+
+    def select(self, conditions: Conditions, guidance_scale: float) -> Conditions:
+        """The rows full, image and none, in this order, with what each counts as its weight; what counts 0 is left out."""
+        image_scale = 1.0 if conditions.image is None else self.config.image_scale
+        factors = [guidance_scale, image_scale - guidance_scale, 1.0 - image_scale]
+        kept = [row for row, factor in enumerate(factors) if factor != 0.0]
+        rows = conditions.rows([0, 1, 1]).hiding_image([2]).rows(kept)
+        weights = rows.weights.new_tensor([factors[row] for row in kept])
+        return dataclasses.replace(rows, weights=weights[:, None].expand_as(rows.weights))
+
+    def combine(
+        self, raw: Float[Tensor, "K B C H W"], weights: Float[Tensor, "K B"], guidance_scale: float
+    ) -> Float[Tensor, "B C H W"]:
+        """The sum of the rows, each times its weight."""
+        return (weights[..., None, None, None] * raw).sum(dim=0)
 
 
 def perpendicular(vector: Float[Tensor, "B C H W"], to: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

@@ -100,19 +100,21 @@ class Rule:
         self._optimizer: torch.optim.Optimizer | None = None
         _configured(GUIDANCES.find(self.name), settings)
 
-    def loss(self, images: Float[Tensor, "B H W 3"], cameras: Cameras | Views | None = None) -> Float[Tensor, ""]:
+    def loss(self, images: Float[Tensor, "B H W C"], cameras: Cameras | Views | None = None) -> Float[Tensor, ""]:
         """The loss of one step, whose gradient on the images is that of the rule.
 
         What the rule trains beside the images, an adapter for instance, is trained here and now.
 
         Args:
-            images: Colours in [0, 1], sRGB.
+            images: Colours in [0, 1], sRGB; latents, channels last, of a rule with `buffer="latent"`.
             cameras: From where they show the object; needed by priors and prompts that ask for it.
         """
         guidance = self.guidance or self._build(has_cameras=cameras is not None)
         views = cameras if isinstance(cameras, Views) else self._views(images, cameras)
         flat = torch.ones_like(images[..., :1]).detach()
-        render = RenderOutput(rgb=images, opacity=flat, depth=flat, renderer=type(self).__name__)
+        is_latent = guidance.config.buffer == "latent"
+        rgb, latent = (flat.expand(-1, -1, -1, 3), images) if is_latent else (images, None)
+        render = RenderOutput(rgb=rgb, opacity=flat, depth=flat, renderer=type(self).__name__, latent=latent)
         output = guidance(Frame(nn.Module(), views, render, self.step))
         self.metrics, self.previews = output.metrics, output.previews
         for update in output.updates:
@@ -139,7 +141,7 @@ class Rule:
             parameter.grad = gradient
         self._optimizer.step()
 
-    def _views(self, images: Float[Tensor, "B H W 3"], cameras: Cameras | None) -> Views:
+    def _views(self, images: Float[Tensor, "B H W C"], cameras: Cameras | None) -> Views:
         if cameras is not None:
             return Views.of_cameras(cameras)
         count, device = len(images), images.device
@@ -207,6 +209,18 @@ class RFDS(Rule):
     """Rectified-flow distillation (arXiv:2406.03293)."""
 
     name = "rectified-flow"
+
+
+class DDS(Rule):
+    """Delta denoising score, an edit of a `source_image` (arXiv:2304.07090)."""
+
+    name = "delta-denoising"
+
+
+class PDS(Rule):
+    """Posterior distillation sampling, an edit of a `source_image` (arXiv:2311.13831)."""
+
+    name = "posterior"
 
 
 def _configured(component: Any, settings: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framework.diffusion.conditions import Conditions
-from framework.diffusion.noise_schedule import NoisySample
+from framework.diffusion.noise_schedule import NoiseSchedule, NoisySample
 from framework.diffusion.prediction import Prediction, classifier_free
 from framework.diffusion.prior import Denoiser, Prior
 from framework.diffusion.sampling import guided_prediction
@@ -169,6 +169,73 @@ def revised_noise(
     alpha, _ = prior.schedule.at(sample.timestep)
     prediction = guided_prediction(prior, sample.noisy, sample.timestep, conditions, guidance_scale)
     return sample.noise + alpha * (prediction.flow + sample.clean - sample.noise)
+
+
+def delta_denoising_residual(
+    prior: Prior,
+    sample: NoisySample,
+    conditions: Conditions,
+    source: NoisySample,
+    source_conditions: Conditions,
+    combination: Combination,
+    guidance_scale: float,
+) -> Float[Tensor, "B C H W"]:
+    """eps_hat(x_t; y) - eps_hat(source_t; y_source): only what the edit asks for (DDS, arXiv:2304.07090).
+
+    Args:
+        source: What is edited, with the noise and the timesteps of `sample`.
+        source_conditions: What it shows.
+    """
+    edited = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
+    before = combined_prediction(prior, source.noisy, source.timestep, source_conditions, combination, guidance_scale)
+    return edited.epsilon - before.epsilon
+
+
+def posterior_residual(
+    prior: Prior,
+    sample: NoisySample,
+    conditions: Conditions,
+    source: NoisySample,
+    source_conditions: Conditions,
+    combination: Combination,
+    guidance_scale: float,
+    stride: int,
+) -> Float[Tensor, "B C H W"]:
+    """z(x_0; y) - z(source; y_source), with z the noise that leads from x_t to x_s, s = t - stride (PDS, 2311.13831).
+
+    z = (x_s - mu) / d with mu = g x_0_hat + h x_t and d the mean and deviation of the posterior of x_s. The noise of x_s and
+    x_t is the same for both and cancels, so that the difference is
+
+        ((alpha_s - h alpha_t) (x_0 - source) - g (x_0_hat - source_0_hat)) / d.
+
+    As in the authors' implementation g, h and d take the variance that one timestep adds, whatever the stride. In terms of
+    predicted noises it is psi (x_0 - source) + chi (eps_hat - eps_hat_source); psi > 0 for a stride of 2 or more, and 0
+    for 1, where alpha_s = g + h alpha_t.
+
+    Args:
+        source: What is edited, with the noise and the timesteps of `sample`.
+        source_conditions: What it shows.
+        stride: Timesteps between the two levels; those of `sample` are not below it.
+    """
+    edited = combined_prediction(prior, sample.noisy, sample.timestep, conditions, combination, guidance_scale)
+    before = combined_prediction(prior, source.noisy, source.timestep, source_conditions, combination, guidance_scale)
+    of_clean, of_predicted = _posterior_factors(prior.schedule, sample.timestep, stride)
+    return of_clean * (sample.clean - source.clean) - of_predicted * (edited.sample - before.sample)
+
+
+def _posterior_factors(
+    schedule: NoiseSchedule, timestep: Int[Tensor, "B"], stride: int
+) -> tuple[Float[Tensor, "B 1 1 1"], Float[Tensor, "B 1 1 1"]]:
+    """(alpha_s - h alpha_t) / d and g / d, in double precision before they are rounded: beta is a small difference."""
+    (alpha, sigma), (alpha_s, sigma_s), (alpha_1, sigma_1) = (
+        (share.double() for share in schedule.at(timestep - steps)) for steps in (0, stride, 1)
+    )
+    kept = alpha / alpha_1  # sqrt(1 - beta) where alpha^2 + sigma^2 = 1
+    beta = sigma**2 - (kept * sigma_1) ** 2
+    deviation = beta.sqrt() * sigma_s / sigma
+    of_predicted = alpha_s * beta / sigma**2 / deviation
+    of_clean = (alpha_s - alpha * kept * sigma_s**2 / sigma**2) / deviation
+    return of_clean.float(), of_predicted.float()
 
 
 def require_partner(sample: NoisySample) -> NoisySample:

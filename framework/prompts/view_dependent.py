@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -14,9 +14,11 @@ from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.prior import Prior
 from framework.prompts.conditioner import Conditioner, uniform_weights
+from framework.prompts.debiasing import Debiasing, debiased_prompts
 from framework.structures.views import Views
 
 FRONT, SIDE, BACK, OVERHEAD = range(4)
+VIEW_WORDS = ("front", "side", "back", "overhead")
 PLACEHOLDER = "{prompt}"
 
 
@@ -43,14 +45,17 @@ class ViewDependent(Conditioner):
         """Smallest azimuth, either way, at which the back is seen."""
         overhead_threshold_deg: float = 60.0
         """Elevation above which a view is overhead, whatever its azimuth."""
+        debiasing: Debiasing = field(default_factory=lambda: Debiasing())
+        """Leaves words out of each view's prompt that contradict the view, as a masked language model sees it."""
 
         def texts_of(self, prompt: str) -> list[str]:
             """The texts of a prompt, in the order of `FRONT`, `SIDE`, `BACK` and `OVERHEAD`."""
             templates = (self.front, self.side, self.back, self.overhead)
-            return [template.replace(PLACEHOLDER, prompt) for template in templates]
+            prompts = debiased_prompts(prompt, VIEW_WORDS, self.debiasing)
+            return [template.replace(PLACEHOLDER, item) for template, item in zip(templates, prompts, strict=True)]
 
         def __post_init__(self) -> None:
-            for name in ("front", "side", "back", "overhead"):
+            for name in VIEW_WORDS:
                 if PLACEHOLDER not in getattr(self, name):
                     raise ValueError(f"{name}: '{PLACEHOLDER}' is missing, so the text would not name the object.")
             if not 0.0 <= self.front_threshold_deg <= self.back_threshold_deg <= 180.0:

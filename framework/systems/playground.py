@@ -17,6 +17,7 @@ from framework.core.errors import Problem
 from framework.core.registries import GUIDANCES, SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
+from framework.diffusion.images import resize
 from framework.export.video import write_video
 from framework.guidance.base import Guidance
 from framework.structures.losses import Frame, LossTerms
@@ -51,7 +52,8 @@ class Playground(System):
         elevation_deg: float = 15.0
         """Elevation from which they are seen."""
         noise: float = 0.1
-        """Standard deviation of the start, which is gray pixels or latents of zero."""
+        """Standard deviation of the noise on the start: gray pixels or latents of zero, or the first guidance's
+        `source_image` where it has one."""
 
         def __post_init__(self) -> None:
             if self.images < 1 or self.size < 8 or self.noise < 0.0:
@@ -62,11 +64,9 @@ class Playground(System):
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
         self.guidance = build_guidances(config.guidance, run=run, device=device)
-        channels, height, width = self._first().prior.sample_shape
-        shape = (config.size, config.size, 3) if config.canvas == "pixels" else (height, width, channels)
-        start = torch.randn(config.images, *shape, generator=named_generator(run.seed, "canvas"))
-        middle = 0.5 if config.canvas == "pixels" else 0.0
-        self.canvas = nn.Parameter((middle + config.noise * start).to(device))
+        start = self._start()
+        noise = torch.randn(start.shape, generator=named_generator(run.seed, "canvas"))
+        self.canvas = nn.Parameter(start + config.noise * noise.to(device))
         self._past: dict[int, Tensor] = {}
 
     @classmethod
@@ -91,7 +91,7 @@ class Playground(System):
 
     def after_step(self, step: StepInfo) -> None:
         """Keep pixels in [0, 1], where colours are."""
-        if self.config.canvas == "pixels":
+        if self._is_pixels:
             with torch.no_grad():
                 self.canvas.clamp_(0.0, 1.0)
 
@@ -106,8 +106,8 @@ class Playground(System):
 
     def render(self) -> RenderOutput:
         """The canvas, as a renderer would hand it over."""
-        rgb = self.canvas if self.config.canvas == "pixels" else torch.zeros(*self.canvas.shape[:3], 3).to(self.canvas)
-        latent = self.canvas if self.config.canvas == "latents" else None
+        rgb = self.canvas if self._is_pixels else torch.zeros(*self.canvas.shape[:3], 3).to(self.canvas)
+        latent = None if self._is_pixels else self.canvas
         flat = torch.ones_like(rgb[..., :1]).detach()
         return RenderOutput(rgb=rgb, opacity=flat, depth=_DISTANCE * flat, renderer="canvas", latent=latent)
 
@@ -124,6 +124,24 @@ class Playground(System):
         write_video(film, [*frames, *[shown] * _LAST_FRAMES])
         return [result, film]
 
+    @torch.no_grad()
+    def _start(self) -> Float[Tensor, "B H W C"]:
+        config, guidance = self.config, self._first()
+        channels, height, width = guidance.prior.sample_shape
+        if guidance.source_image is None:
+            shape, middle = (
+                ((config.size, config.size, 3), 0.5) if self._is_pixels else ((height, width, channels), 0.0)
+            )
+            return torch.full((config.images, *shape), middle, device=self.device)
+        images = guidance.source_image.images(self.views())
+        if self._is_pixels:
+            return resize(images.permute(0, 3, 1, 2), height=config.size, width=config.size).permute(0, 2, 3, 1)
+        return guidance.prior.encode(images).permute(0, 2, 3, 1)
+
+    @property
+    def _is_pixels(self) -> bool:
+        return self.config.canvas == "pixels"
+
     def _first(self) -> Guidance:
         guidance = next(iter(self.guidance.values()))
         assert isinstance(guidance, Guidance)
@@ -135,6 +153,6 @@ class Playground(System):
 
     @torch.no_grad()
     def _shown(self, canvas: Float[Tensor, "B H W C"]) -> Float[Tensor, "H2 W2 3"]:
-        if self.config.canvas == "latents":
+        if not self._is_pixels:
             canvas = self._first().prior.decode(canvas.permute(0, 3, 1, 2))
         return sheet(canvas.clamp(0.0, 1.0), columns=self.config.images)

@@ -43,6 +43,7 @@ def test_help_is_shown_without_torch() -> None:
         "--test",
         "--export",
         "--report",
+        "--verify-prior",
         "--list",
         "--describe",
         "--print-config",

@@ -20,6 +20,7 @@ from framework.core.registries import (
     PERTURBATIONS,
     PRIORS,
     RENDERERS,
+    SOURCES,
     TIMESTEPS,
     WEIGHTINGS,
 )
@@ -49,7 +50,10 @@ def network() -> Prior:
 
 def guided_gradient(network: Prior, name: str, **parts: Any) -> torch.Tensor:
     """The gradient of the guidance called `name` on a gray render of two views."""
-    config = GUIDANCES.find(name).Config(**{key: PARTS[key].find(part).Config() for key, part in parts.items()})
+    settings = {key: PARTS[key].find(part).Config() for key, part in parts.items()}
+    if GUIDANCES.find(name).compares_source:
+        settings["source_image"] = SOURCES.find("toybox-scene").Config(prompt="a sphere")
+    config = GUIDANCES.find(name).Config(**settings)
     try:
         guidance = GUIDANCES.build(config, name="main", prior=Gaussians(Gaussians.Config()), prompt="a red cube")
     except UserError:

@@ -207,3 +207,41 @@ def test_a_setting_finds_keys_with_dots_in_them() -> None:
 def test_a_word_that_is_no_setting_is_refused(word: str) -> None:
     with pytest.raises(ConfigError, match=f"'{word}' is neither an option nor a setting such as seed=1"):
         override(Tree(), [word])
+
+
+VARIED = """\
+seed: 0
+guidance: {type: a, scale: 3}
+variants:
+  paper:
+    guidance: {type: b, scale: 7.5}
+    steps: 100
+"""
+
+
+def test_without_a_name_variants_are_not_there(tmp_path: Path) -> None:
+    tree = override(load(tmp_path, VARIED), ["seed=1"])
+    assert tree.data == {"seed": 1, "guidance": {"type": "a", "scale": 3}}
+    assert not any(path[:1] == ("variants",) for path in tree.origins)
+
+
+def test_a_variant_is_laid_on_the_rest_and_the_command_line_on_it(tmp_path: Path) -> None:
+    tree = override(load(tmp_path, VARIED), ["steps=5", "variant=paper"])
+    assert tree.data == {"seed": 0, "guidance": {"type": "b", "scale": 7.5}, "steps": 5}
+    assert tree.origin(("guidance", "scale")) == f"{tmp_path}/a.yaml:5"
+    assert tree.origin(("steps",)) == "command line"
+
+
+def test_variants_of_extended_files_merge(tmp_path: Path) -> None:
+    written(tmp_path, VARIED, "base.yaml")
+    tree = load(tmp_path, "extends: base.yaml\nvariants: {paper: {guidance: {scale: 9}}, other: {seed: 4}}")
+    assert override(tree, ["variant=paper"]).data["guidance"] == {"type": "b", "scale": 9}
+    assert override(tree, ["variant=other"]).data["seed"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [(VARIED, "Did you mean 'paper'"), ("seed: 0", "It has none"), ("variants: 3", "It has none")]
+)
+def test_a_variant_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, text: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"this config has no variant 'papre'.*{hint}"):
+        override(load(tmp_path, text), ["variant=papre"])

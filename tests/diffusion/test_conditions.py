@@ -42,3 +42,26 @@ def test_conditions_refuse_cameras_without_views_and_views_of_other_samples(view
         Conditions(text, torch.ones(1, 3), None, torch.ones(1, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match="3 samples came with 2 views"):
         Conditions(text, torch.ones(1, 3), views)
+
+
+def test_images_belong_to_the_samples_and_are_shown_in_all_rows_but_those_that_hide_them():
+    text, image = PromptIndex(torch.tensor([[0, 1], [2, 2]])), torch.full((2, 4, 4, 3), 0.5)
+    conditions = Conditions(text, torch.ones(2, 2)).showing(image, image[:, :2])
+    assert conditions.image is image and conditions.image_present is None and conditions.control.shape == (2, 2, 4, 3)
+    assert conditions.rows([1]).image is image and conditions.rows([1]).control is conditions.control
+    hidden = conditions.rows([0, 1, 1]).hiding_image([2])
+    assert hidden.image_present.tolist() == [[True, True], [True, True], [False, False]]
+    assert hidden.rows([2, 0]).image_present[:, 0].tolist() == [False, True]
+    others = Conditions(text[[1]], torch.ones(1, 2))
+    assert hidden.joined(others).image_present[:, 1].tolist() == [True, True, False, True]
+    assert conditions.joined(others).image is image and conditions.joined(others).image_present is None
+    assert others.hiding_image([0]).image_present is None
+
+
+def test_conditions_refuse_images_of_other_samples():
+    text, image = PromptIndex(torch.zeros(1, 3, dtype=torch.long)), torch.full((2, 4, 4, 3), 0.5)
+    for name, settings in (("images to edit", {"image": image}), ("control images", {"control": image})):
+        with pytest.raises(ValueError, match=f"3 samples came with 2 {name}"):
+            Conditions(text, torch.ones(1, 3), **settings)
+    with pytest.raises(ValueError, match="need the image"):
+        Conditions(text, torch.ones(1, 3), image_present=torch.ones(1, 3, dtype=torch.bool))

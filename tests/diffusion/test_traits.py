@@ -34,4 +34,5 @@ def test_a_folder_is_judged_by_its_configuration_alone(latent_folder, tmp_path):
 def test_short_names_are_known_and_hub_ids_are_not():
     assert all(traits_of_name(name) is not None for name in NAMES)
     assert traits_of_name("deepfloyd-if").space == "pixel" and traits_of_name("sdxl").space == "latent"
+    assert [name for name in NAMES if traits_of_name(name).takes_image] == ["instruct-pix2pix"]
     assert PretrainedPrior.traits_of(PretrainedPrior.Config(model="somebody/something")) is None

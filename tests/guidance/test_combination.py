@@ -5,7 +5,7 @@ import torch
 from gaussians import Gaussians
 
 from framework.diffusion.conditions import Conditions
-from framework.guidance.combination import ClassifierFree, PerpendicularNegative, perpendicular
+from framework.guidance.combination import ClassifierFree, DualCondition, PerpendicularNegative, perpendicular
 
 RAW = torch.randn(4, 3, 2, 5, 5, generator=torch.Generator().manual_seed(0))
 
@@ -88,3 +88,33 @@ def test_a_negative_equal_to_the_prompt_does_nothing():
 
 def test_without_a_direction_all_of_a_negative_is_perpendicular():
     assert torch.equal(perpendicular(RAW[0], torch.zeros_like(RAW[0])), RAW[0])
+
+
+def dual(image_scale: float) -> DualCondition:
+    return DualCondition(DualCondition.Config(image_scale=image_scale))
+
+
+def test_the_prompt_and_the_image_have_scales_of_their_own():
+    """Rows full, image, none: what is chosen, told, shown and summed is the published formula."""
+    shown = conditions(torch.ones(2, 3)).showing(
+        torch.rand(3, 4, 4, 3, generator=torch.Generator().manual_seed(1)), None
+    )
+    for text_scale, image_scale in ((7.5, 1.5), (3.0, 3.0), (1.0, 1.0), (4.0, 1.0), (0.0, 2.0), (5.0, 0.0)):
+        chosen = dual(image_scale).select(shown, text_scale)
+        kept = [row for row, factor in enumerate((text_scale, image_scale - text_scale, 1.0 - image_scale)) if factor]
+        assert torch.equal(chosen.text.index, shown.text.index[[(0, 1, 1)[row] for row in kept]])
+        assert chosen.image_present[:, 0].tolist() == [row != 2 for row in kept]
+        full, image, none = RAW[:3]
+        expected = none + text_scale * (full - image) + image_scale * (image - none)
+        guided = dual(image_scale).combine(RAW[kept], chosen.weights, text_scale)
+        assert torch.allclose(guided, expected, atol=1e-5), (text_scale, image_scale)
+
+
+def test_without_an_image_two_scales_are_classifier_free_guidance():
+    for scale in (0.0, 1.0, 4.0):
+        all_rows = conditions(torch.ones(2, 3))
+        chosen, plain = dual(1.5).select(all_rows, scale), classifier_free().select(all_rows, scale)
+        assert torch.equal(chosen.text.index, plain.text.index)
+        raw = RAW[: len(chosen.weights)]
+        expected = classifier_free().combine(raw, plain.weights, scale)
+        assert torch.allclose(dual(1.5).combine(raw, chosen.weights, scale), expected, atol=1e-5)

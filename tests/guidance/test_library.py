@@ -10,7 +10,7 @@ import torch
 from gaussians import Gaussians
 
 import framework
-from framework import SDS, VSD, Rule, load_prior
+from framework import DDS, PDS, SDS, VSD, Rule, load_prior
 from framework.core.errors import ConfigError, UserError
 from framework.core.registries import GUIDANCES
 from framework.guidance import library
@@ -59,7 +59,8 @@ def test_every_rule_gives_a_gradient_and_the_same_one_for_the_same_seed(rule):
     gradients = []
     for seed in (0, 0, 1):
         rgb = images()
-        rule(Gaussians(Gaussians.Config()), "a red cube", seed=seed).loss(rgb, cameras()).backward()
+        settings = {"source_image": {"type": "toybox-scene", "prompt": "a sphere"}} if rule in (DDS, PDS) else {}
+        rule(Gaussians(Gaussians.Config()), "a red cube", seed=seed, **settings).loss(rgb, cameras()).backward()
         gradients.append(rgb.grad)
     assert bool(gradients[0].any())
     assert torch.equal(gradients[0], gradients[1]) and not torch.equal(gradients[0], gradients[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import torch
 from gaussians import Gaussians
 from torch import Tensor
 
-from framework.core.registries import CONDITIONERS, GUIDANCES, PERTURBATIONS, TIMESTEPS
+from framework.core.registries import CONDITIONERS, GUIDANCES, PERTURBATIONS, SOURCES, TIMESTEPS
 from framework.core.schedule import Constant
 from framework.core.step import StepInfo
 from framework.diffusion.conditions import Conditions
@@ -23,6 +24,9 @@ STEP = StepInfo(7, 100)
 IMAGE = torch.rand(2, 8, 8, 3, generator=torch.Generator().manual_seed(0))
 TIMES = (300, 700)
 PROMPT, UNWANTED = "a red cube", "a bad picture"
+SOURCE = SOURCES.find("toybox-scene").Config(prompt="a sphere")
+ELSEWHERE = {"variational", "delta-denoising", "posterior"}
+"""Rules whose formulas are tested in files of their own."""
 Epsilon = Callable[[Tensor, int, str], Tensor]
 
 
@@ -108,6 +112,8 @@ SETTINGS = {
     "classifier-score": {"unwanted": UNWANTED, "unwanted_weight": Constant(0.5)},
     "noise-free": {"unwanted": UNWANTED, "low_fraction": 0.4},
     "bridge": {"source": UNWANTED, "target": "{prompt}", "start": 0.0},
+    "delta-denoising": {"source_image": SOURCE},
+    "posterior": {"source_image": SOURCE},
     "interval-score": {
         "perturbation": PERTURBATIONS.find("ddim-inversion").Config(num_steps=4),
         "interval_fraction": Constant(0.1),
@@ -137,7 +143,7 @@ def perturbed(guidance, frame: Frame) -> tuple[NoisySample, Conditions]:
 
 
 @pytest.mark.parametrize("parameterization", ["epsilon", "velocity", "sample", "flow"])
-@pytest.mark.parametrize("name", [name for name in GUIDANCES.names() if name != "variational"])
+@pytest.mark.parametrize("name", sorted({*GUIDANCES.names()} - ELSEWHERE))
 def test_a_rule_is_its_formula_whatever_the_denoiser_predicts(frame, views, name, parameterization):
     prior = Gaussians(Gaussians.Config(parameterization=parameterization))
     guidance, whole = guidance_of(prior, name), frame(IMAGE, views, STEP)
@@ -161,6 +167,8 @@ ROWS = {
     "bridge": 2,
     "asynchronous": 3,
     "rectified-flow": 2,
+    "delta-denoising": 2 + 2,
+    "posterior": 2 + 2,
     "interval-score": 2 + 4,
     "inversion-score": 2 + 2 * 4,
 }
@@ -250,6 +258,25 @@ def test_the_interval_of_random_noise_is_looked_at_with_one_row_more(frame, view
     assert prior.rows == [4, 2]
 
 
+@pytest.mark.parametrize("name", ["interval-score", "inversion-score"])
+def test_an_inversion_may_begin_with_random_noise(frame, views, name):
+    prior, asked = Gaussians(Gaussians.Config()), []
+    predict = prior.predict
+    prior.predict = lambda noisy, timestep, conditions: (
+        asked.append((noisy, timestep)),
+        predict(noisy, timestep, conditions),
+    )[1]
+    settings = SETTINGS[name]["perturbation"]
+    guidance = guidance_of(prior, name, perturbation=dataclasses.replace(settings, start_fraction=0.2))
+    perturbed(guidance, frame(IMAGE, views, STEP))
+    first, level = asked[0]
+    assert level.tolist() == [200, 200]
+    alpha, sigma = prior.schedule.at(level)
+    noise = (first - alpha * prior.encode(IMAGE)) / sigma
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.15) and noise.std().item() == pytest.approx(1.0, abs=0.15)
+    assert [level[0].item() for _, level in asked] == sorted(level[0].item() for _, level in asked)
+
+
 def test_an_asynchronous_level_is_above_the_timestep_and_near_it():
     guidance = guidance_of(Gaussians(Gaussians.Config()), "asynchronous", shift=Constant(0.1))
     timestep = torch.full((2000,), 500)
@@ -291,10 +318,8 @@ def test_descending_each_rule_moves_an_image_to_what_the_prompt_names(frame, vie
     """CSD and the bridge have no end of their own: they only have to point away from the other prompt."""
     prior = Gaussians(Gaussians.Config())
     target = prior.decode(prior.mean(PROMPT)[None])[0]
-    for name in GUIDANCES.names():
-        guidance = guidance_of(prior, name, guidance_scale=Constant(1.0)) if name != "variational" else None
-        if guidance is None:
-            continue
+    for name in sorted({*GUIDANCES.names()} - ELSEWHERE):
+        guidance = guidance_of(prior, name, guidance_scale=Constant(1.0))
         rgb = torch.full((2, 8, 8, 3), 0.5, requires_grad=True)
         gradient = torch.zeros_like(rgb)
         for step in range(20):

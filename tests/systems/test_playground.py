@@ -10,6 +10,7 @@ import torch
 
 from framework.core.checkpoint import load_checkpoint
 from framework.core.registries import PRIORS
+from framework.guidance.source import ToyboxScene
 from framework.structures.views import Views
 
 CONFIG = "configs/playground.yaml"
@@ -52,3 +53,27 @@ def test_what_does_not_fit_together_is_said(
 ) -> None:
     assert launch(CONFIG, *SMALL, *settings) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_edit_begins_with_its_source_and_ends_with_what_the_prompt_names(launch_in: Any) -> None:
+    """Both rules by their configs, on the exact denoiser, which knows the answer; PDS holds on to the source."""
+    small = ("prior={type: oracle, views: 64, image_size: 24}", "system.size=24", "system.images=2", "export=null")
+    angles, one = torch.deg2rad(torch.tensor([0.0, 270.0])), torch.ones(2)
+    views = Views.orbit(angles, torch.deg2rad(15.0 * one), 2.7 * one, torch.deg2rad(45.0 * one), height=24, width=24)
+    before, after = (
+        ToyboxScene(ToyboxScene.Config(prompt=text)).images(views) for text in ("a red cube", "a blue cube")
+    )
+    canvases = {}
+    for name, steps in (("dds", 100), ("pds", 100), ("dds-start", 0)):
+        launcher = launch_in(name)
+        assert launcher(f"configs/{name[:3]}.yaml", *small, f"trainer.max_steps={max(steps, 1)}", *_still(steps)) == 0
+        (run,) = launcher.runs()
+        canvases[name] = load_checkpoint(run.checkpoint(max(steps, 1)))["state"]["system"]["canvas"]
+    assert torch.allclose(canvases["dds-start"], before, atol=1e-3)
+    assert (canvases["dds"] - after).square().mean().sqrt() < 0.03
+    moved = (canvases["pds"] - before).flatten() @ (after - before).flatten() / (after - before).square().sum()
+    assert 0.3 < moved < 0.8
+
+
+def _still(steps: int) -> tuple[str, ...]:
+    return () if steps else ("system.optimizer.parameters.canvas.learning_rate=0",)

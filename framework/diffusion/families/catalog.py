@@ -14,6 +14,7 @@ _SDXL = "framework.diffusion.families.stable_diffusion_xl:StableDiffusionXL"
 _SD3 = "framework.diffusion.families.stable_diffusion_3:StableDiffusion3"
 _FLUX = "framework.diffusion.families.flux:Flux"
 _DEEPFLOYD = "framework.diffusion.families.deepfloyd:DeepFloyd"
+_PIX2PIX = "framework.diffusion.families.instruct_pix2pix:InstructPix2Pix"
 
 # Pipelines of one model for other tasks hold the same components.
 FAMILIES = {
@@ -29,6 +30,7 @@ FAMILIES = {
     "FluxImg2ImgPipeline": _FLUX,
     "IFPipeline": _DEEPFLOYD,
     "IFImg2ImgPipeline": _DEEPFLOYD,
+    "StableDiffusionInstructPix2PixPipeline": _PIX2PIX,
 }
 
 

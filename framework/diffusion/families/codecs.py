@@ -110,11 +110,15 @@ class LatentCodec(Codec):
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
         """Latents of images resized to the autoencoder's input, shifted and scaled to unit variance."""
+        return (self.latents(images) - self._shift) * self._scale
+
+    def latents(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
+        """The most likely latents of resized images as the autoencoder makes them, neither shifted nor scaled."""
         height, width = self.image_size
         samples = images_to_samples(images, height=height, width=width)
         encoded = self.autoencoder.encode(samples)
         latents: Tensor = encoded.latents if self._is_tiny else encoded.latent_dist.mode()
-        return (latents - self._shift) * self._scale
+        return latents
 
     def decode(self, samples: Float[Tensor, "B C h w"]) -> Float[Tensor, "B H W 3"]:
         """Images of latents."""

@@ -72,6 +72,7 @@ class DeepFloyd(TextToImageModel):
         folder.require("unet", ["UNet2DConditionModel"])
         schedule, parameterization = load_schedule(folder)
         options.refuse_autoencoder()
+        options.ignore_chunks(T5_LENGTH)
         unet = load_denoiser(folder, "unet", UNet2DConditionModel, dtype=dtype, options=options)
         height, width = stated_size(unet.config.sample_size)
         if options.image_size is not None:

@@ -76,6 +76,7 @@ class Flux(TextToImageModel):
         transformer = load_denoiser(folder, "transformer", FluxTransformer2DModel, dtype=dtype, options=options)
         device, keep = options.device, options.keep_text_encoder
         length = T5_LENGTH if transformer.config.guidance_embeds else T5_LENGTH_SCHNELL
+        options.ignore_chunks(length)
         return cls(
             transformer,
             clip=ClipText.load(folder, dtype=dtype, device=device, keep=keep),

@@ -43,6 +43,7 @@ class TextToImageModel(ABC):
         moves_weights: Whether hooks bring the denoiser's weights into place, so that a copy of it would not find them.
         half: The half precision that it was published in.
         has_unet: Whether its denoiser is a UNet that adapters can begin as.
+        takes_image: Whether it edits an image that conditions show it.
         embedding: The record that its text encoders make.
     """
 
@@ -56,6 +57,7 @@ class TextToImageModel(ABC):
     moves_weights: bool = False
     half: ClassVar[torch.dtype] = torch.float16
     has_unet: ClassVar[bool] = False
+    takes_image: ClassVar[bool] = False
     embedding: ClassVar[type[TextEmbedding]]
 
     @classmethod
@@ -83,7 +85,9 @@ class TextToImageModel(ABC):
     @classmethod
     def traits(cls, folder: ModelFolder) -> Traits:
         """What the model in a folder can be asked, by its configuration alone."""
-        return Traits(space="latent" if folder.has("vae") else "pixel", has_unet=cls.has_unet)
+        return Traits(
+            space="latent" if folder.has("vae") else "pixel", has_unet=cls.has_unet, takes_image=cls.takes_image
+        )
 
     @classmethod
     def precision(cls, options: LoadOptions) -> torch.dtype:
@@ -98,6 +102,10 @@ class TextToImageModel(ABC):
     @abstractmethod
     def encode_text(self, prompts: Sequence[str]) -> TextEmbedding:
         """Embeddings of the prompts; the empty prompt is the unconditional one."""
+
+    def num_chunks(self, prompt: str) -> int:
+        """How many times the length of a short prompt its embedding has by itself, which depends on the prompt alone."""
+        return 1
 
     @abstractmethod
     def evaluate(

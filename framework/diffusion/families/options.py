@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from framework.diffusion.families.folder import ModelFolder
 
+log = logging.getLogger(__name__)
+
 AttentionKernel = Literal["flash", "efficient", "cudnn", "math"]
+LongPrompt = Literal["cut", "chunk"]
 
 KERNELS: dict[AttentionKernel, SDPBackend] = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -39,6 +43,8 @@ class LoadOptions:
         vae_slicing: Whether the autoencoder works on one image at a time.
         vae_tiling: Whether it works on one tile at a time of images larger than those of its training.
         autoencoder: A folder with a `diffusers.AutoencoderTiny` that takes the place of the model's own autoencoder.
+        long_prompt: Whether prompts that a CLIP encoder cannot read at once are cut, or read in chunks; None for models
+            that leave no choice.
     """
 
     device: torch.device
@@ -52,6 +58,7 @@ class LoadOptions:
     vae_slicing: bool = False
     vae_tiling: bool = False
     autoencoder: ModelFolder | None = None
+    long_prompt: LongPrompt | None = None
 
     @property
     def moves_weights(self) -> bool:
@@ -71,6 +78,12 @@ class LoadOptions:
             )
         if self.attention_backend is not None:
             _check_kernel(self.attention_backend, dtype=dtype, device=self.device)
+
+    def ignore_chunks(self, length: int) -> None:
+        """Say that prompts are cut all the same, for a model that reads `length` tokens of T5 and was trained with no more."""
+        if self.long_prompt == "chunk":
+            message = "long_prompt 'chunk' is ignored: this model reads %d tokens of T5; what is longer is cut."
+            log.warning(message, length)
 
     def refuse_autoencoder(self) -> None:
         """Refuse what is asked of an autoencoder, for a model that has none.

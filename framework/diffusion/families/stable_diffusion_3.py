@@ -68,6 +68,7 @@ class StableDiffusion3(TextToImageModel):
         schedule, parameterization = load_schedule(folder)
         transformer = load_denoiser(folder, "transformer", SD3Transformer2DModel, dtype=dtype, options=options)
         size, patch_size = stated_size(transformer.config.sample_size), transformer.config.patch_size
+        options.ignore_chunks(T5_LENGTH)
         device, keep, t5 = options.device, options.keep_text_encoder, None
         first = ClipText.load(folder, dtype=dtype, device=device, keep=keep, is_projected=True)
         second = ClipText.load(folder, dtype=dtype, device=device, keep=keep, suffix="_2", is_projected=True)

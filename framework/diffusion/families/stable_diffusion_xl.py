@@ -7,6 +7,7 @@ one and six numbers: height and width of the training image, the corner of its c
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,9 +68,11 @@ class StableDiffusionXL(TextToImageModel):
         schedule, parameterization = load_schedule(folder)
         unet = load_denoiser(folder, "unet", UNet2DConditionModel, dtype=dtype, options=options)
         size = stated_size(unet.config.sample_size)
-        device, keep = options.device, options.keep_text_encoder
-        first = ClipText.load(folder, dtype=dtype, device=device, keep=keep)
-        second = ClipText.load(folder, dtype=dtype, device=device, keep=keep, suffix="_2", is_projected=True)
+        device, keep, long = options.device, options.keep_text_encoder, options.long_prompt
+        first = ClipText.load(folder, dtype=dtype, device=device, keep=keep, long_prompt=long)
+        second = ClipText.load(
+            folder, dtype=dtype, device=device, keep=keep, suffix="_2", is_projected=True, long_prompt=long
+        )
         return cls(
             unet,
             encoders=(first, second),
@@ -82,11 +85,17 @@ class StableDiffusionXL(TextToImageModel):
     def encode_text(self, prompts: Sequence[str]) -> PooledStates:
         """Hidden states of both encoders along the channels, and the pooled output of the second."""
         first, second = (encoder.encode_penultimate(prompts) for encoder in self.encoders)
+        length = math.lcm(first.states.shape[1], second.states.shape[1])  # tokenizers may cut in different places
+        first, second = (item.repeated(length // item.states.shape[1]) for item in (first, second))
         embedding = PooledStates(torch.cat([first.states, second.states], dim=-1), second.pooled)
         if not self.has_zero_unconditional:
             return embedding
         is_empty = torch.tensor([prompt == "" for prompt in prompts], device=embedding.device)
         return _zero_where(embedding, is_empty)
+
+    def num_chunks(self, prompt: str) -> int:
+        """As the encoder reads it that makes more of them."""
+        return max(encoder.num_chunks(prompt) for encoder in self.encoders)
 
     def evaluate(
         self, noisy: Float[Tensor, "N C h w"], timestep: Int[Tensor, "N"], conditions: Conditions

@@ -1,15 +1,20 @@
 """The text sides of diffusion models: CLIP and T5 encoders with their tokenizers.
 
 Some denoisers attend to one vector for each token; others are told one vector for the whole prompt as well.
+
+A text encoder reads a fixed number of tokens. Where a denoiser only attends to them, a longer prompt can be read in chunks of
+that length, each with its own beginning and end, whose vectors stand one after another. To attend to the same vectors twice
+is to attend to them once: embeddings of fewer chunks are repeated until all are of one length, which changes no answer.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -18,25 +23,43 @@ from torch import Tensor
 from framework.core.errors import UserError
 from framework.diffusion.conditions import TextEmbedding
 from framework.diffusion.families.folder import ModelFolder
+from framework.diffusion.families.options import LongPrompt
 from framework.diffusion.families.stored import StoredModel
 
 log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound="TokenStates")
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
 
 
 @dataclass(frozen=True, eq=False)
-class HiddenStates(TextEmbedding):
-    """One vector for each of L tokens of a prompt."""
+class TokenStates(TextEmbedding):
+    """Embeddings with a vector for each of L tokens; the L of some may be a multiple of that of others."""
 
     states: Float[Tensor, "*batch L D"]
+
+    @classmethod
+    def concatenate(cls: type[S], records: Iterable[S]) -> S:
+        """One record of all prompts in order; those of fewer chunks are repeated to the length of all."""
+        items = list(records)
+        length = math.lcm(*(item.states.shape[-2] for item in items))
+        return super().concatenate([item.repeated(length // item.states.shape[-2]) for item in items])
+
+    def repeated(self: S, count: int) -> S:
+        """The same states `count` times one after another, which a denoiser that attends to them cannot tell from once."""
+        return self if count == 1 else replace(self, states=torch.cat([self.states] * count, dim=-2))
 
 
 @dataclass(frozen=True, eq=False)
-class PooledStates(TextEmbedding):
+class HiddenStates(TokenStates):
+    """One vector for each of L tokens of a prompt."""
+
+
+@dataclass(frozen=True, eq=False)
+class PooledStates(TokenStates):
     """One vector for each of L tokens of a prompt, and one for the whole of it."""
 
-    states: Float[Tensor, "*batch L D"]
     pooled: Float[Tensor, "*batch P"]
 
 
@@ -47,12 +70,16 @@ class ClipText:
         tokenizer: A `transformers.CLIPTokenizer`.
         encoder: A `transformers.CLIPTextModel`, or one with a projection of its pooled output; or a `StoredModel` of one.
         is_projected: Whether it has one.
+        long_prompt: Whether prompts longer than `max_length` are cut, or read in chunks; None where they can only be cut.
     """
 
-    def __init__(self, tokenizer: Any, encoder: Any, *, is_projected: bool = False) -> None:
+    def __init__(
+        self, tokenizer: Any, encoder: Any, *, is_projected: bool = False, long_prompt: LongPrompt | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.encoder = encoder
         self.is_projected = is_projected
+        self.long_prompt = long_prompt
         self.max_length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
 
     @classmethod
@@ -65,6 +92,7 @@ class ClipText:
         keep: bool = True,
         suffix: str = "",
         is_projected: bool = False,
+        long_prompt: LongPrompt | None = None,
     ) -> ClipText:
         """The tokenizer and text encoder of a model folder.
 
@@ -72,6 +100,7 @@ class ClipText:
             keep: Whether the encoder stays in memory, or is read again for each call.
             suffix: What stands behind the components' names, such as "_2".
             is_projected: Whether the encoder has a projection of its pooled output.
+            long_prompt: See the class.
         """
         from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -83,23 +112,56 @@ class ClipText:
             _load_tokenizer(folder, tokenizer, CLIPTokenizer),
             _load_encoder(folder, encoder, kind, dtype=dtype, device=device, keep=keep),
             is_projected=is_projected,
+            long_prompt=long_prompt,
         )
+
+    def num_chunks(self, prompt: str) -> int:
+        """How many chunks the prompt is read in; 1 where prompts are cut."""
+        if self.long_prompt != "chunk":
+            return 1
+        content = self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
+        return max(1, -(-len(content) // (self.max_length - 2)))  # the first and last token of a chunk are no content
 
     def tokenize(self, prompts: Sequence[str]) -> Int[Tensor, "N L"]:
         """Token ids, padded to the model's length; longer prompts are cut, with a warning that names what is lost."""
-        ids: Tensor = _tokenize(self.tokenizer, prompts, self.max_length, reader="CLIP").input_ids
+        hint = " Set `long_prompt` of the prior to 'chunk' to have all of it read." if self.long_prompt == "cut" else ""
+        ids: Tensor = _tokenize(self.tokenizer, prompts, self.max_length, reader="CLIP", hint=hint).input_ids
         return ids
 
     def encode(self, prompts: Sequence[str]) -> HiddenStates:
         """Embeddings of the prompts, on the encoder's device."""
+        rows, count = self._rows(prompts)
         with torch.no_grad():
-            return HiddenStates(self.encoder(self.tokenize(prompts).to(self.encoder.device)).last_hidden_state)
+            states = self.encoder(rows.to(self.encoder.device)).last_hidden_state
+        return HiddenStates(_side_by_side(states, count))
 
     def encode_penultimate(self, prompts: Sequence[str]) -> PooledStates:
-        """Output of the last layer but one, without the final normalisation; pooled output, projected if it can be."""
+        """Output of the last layer but one, without the final normalisation; pooled output, projected if it can be.
+
+        The pooled output of a prompt in chunks is that of its first one.
+        """
+        rows, count = self._rows(prompts)
         with torch.no_grad():
-            output = self.encoder(self.tokenize(prompts).to(self.encoder.device), output_hidden_states=True)
-        return PooledStates(output.hidden_states[-2], output.text_embeds if self.is_projected else output.pooler_output)
+            output = self.encoder(rows.to(self.encoder.device), output_hidden_states=True)
+        pooled = output.text_embeds if self.is_projected else output.pooler_output
+        return PooledStates(_side_by_side(output.hidden_states[-2], count), pooled[::count])
+
+    def _rows(self, prompts: Sequence[str]) -> tuple[Int[Tensor, "M L"], int]:
+        """Token ids of all chunks, those of one prompt after another, and how many each prompt has."""
+        count = math.lcm(*map(self.num_chunks, prompts))
+        if count == 1:
+            return self.tokenize(prompts), 1
+        return torch.cat([self._chunks(prompt, count) for prompt in prompts]), count
+
+    def _chunks(self, prompt: str, count: int) -> Int[Tensor, "count L"]:
+        """A prompt in `count` chunks, a multiple of those that it has: it is repeated."""
+        tokenizer, size, own = self.tokenizer, self.max_length - 2, self.num_chunks(prompt)
+        content = tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
+        rows = torch.full((own, self.max_length), tokenizer.pad_token_id)
+        for number, row in enumerate(rows):
+            piece = content[size * number : size * (number + 1)]
+            row[: len(piece) + 2] = torch.tensor([tokenizer.bos_token_id, *piece, tokenizer.eos_token_id])
+        return rows.repeat(count // own, 1)
 
 
 class T5Text:
@@ -145,19 +207,24 @@ class T5Text:
 
     def encode(self, prompts: Sequence[str]) -> HiddenStates:
         """Embeddings of the prompts, on the encoder's device."""
-        batch = _tokenize(self.tokenizer, prompts, self.max_length, reader="T5").to(self.encoder.device)
+        batch = _tokenize(self.tokenizer, prompts, self.max_length, reader="T5", hint="").to(self.encoder.device)
         mask = batch.attention_mask if self.is_masked else None
         with torch.no_grad():
             return HiddenStates(self.encoder(batch.input_ids, attention_mask=mask).last_hidden_state)
 
 
-def _tokenize(tokenizer: Any, prompts: Sequence[str], max_length: int, *, reader: str) -> Any:
+def _side_by_side(states: Float[Tensor, "M L D"], count: int) -> Float[Tensor, "N L2 D"]:
+    """The states of `count` chunks of each prompt, one after another."""
+    return states.reshape(len(states) // count, -1, states.shape[-1])
+
+
+def _tokenize(tokenizer: Any, prompts: Sequence[str], max_length: int, *, reader: str, hint: str) -> Any:
     batch = tokenizer(list(prompts), padding="max_length", max_length=max_length, truncation=True, return_tensors="pt")
     for prompt, whole in zip(prompts, tokenizer(list(prompts), verbose=False).input_ids, strict=True):
         if len(whole) > max_length:
-            log.warning(
-                "The prompt '%s' has %d tokens; only %d are read by %s.", prompt, len(whole), max_length, reader
-            )
+            lost = tokenizer.decode(whole[max_length - 1 :], skip_special_tokens=True).strip()
+            message = "The prompt '%s' has %d tokens; only %d are read by %s. What is cut off: '%s'.%s"
+            log.warning(message, prompt, len(whole), max_length, reader, lost, hint)
     return batch
 
 

@@ -21,6 +21,7 @@ from framework.core.errors import UserError
 from framework.diffusion.camera_vector import CAMERA_DIM, CAMERA_ENCODINGS, CameraEncoding
 from framework.diffusion.conditions import Conditions
 from framework.diffusion.families.codecs import Codec, LatentCodec, PixelCodec, blocks_across, stated_size
+from framework.diffusion.families.controlnet import ControlNet
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel, load_schedule
 from framework.diffusion.families.options import LoadOptions, load_denoiser
@@ -40,6 +41,9 @@ class UNetModel(TextToImageModel):
         schedule: Its training schedule.
         parameterization: What its output means.
         pixel_unshuffle: Side of the pixel blocks that the UNet sees as channels.
+
+    Attributes:
+        control: What is added to the UNet where conditions show a control image; None adds nothing.
     """
 
     embedding = HiddenStates
@@ -63,6 +67,7 @@ class UNetModel(TextToImageModel):
         self.pixel_unshuffle = pixel_unshuffle
         self.takes_camera = unet.config.class_embed_type == "projection"
         self.camera_encoding = CAMERA_ENCODINGS["angles"]
+        self.control: ControlNet | None = None
         self._check()
 
     @classmethod
@@ -80,7 +85,13 @@ class UNetModel(TextToImageModel):
             raise UserError(f"Model '{folder.name}' has two text encoders, which is not supported. Use one with one.")
         schedule, parameterization = load_schedule(folder)
         unet = load_denoiser(folder, "unet", UNet2DConditionModel, dtype=dtype, options=options)
-        text = ClipText.load(folder, dtype=dtype, device=options.device, keep=options.keep_text_encoder)
+        text = ClipText.load(
+            folder,
+            dtype=dtype,
+            device=options.device,
+            keep=options.keep_text_encoder,
+            long_prompt=options.long_prompt,
+        )
         unshuffle = int(folder.index.get("pixel_unshuffle", 1))
         return cls(
             unet,
@@ -103,12 +114,19 @@ class UNetModel(TextToImageModel):
         """Hidden states of the text encoder."""
         return self.text.encode(prompts)
 
+    def num_chunks(self, prompt: str) -> int:
+        """As the text encoder reads it."""
+        return self.text.num_chunks(prompt)
+
     def evaluate(
         self, noisy: Float[Tensor, "N C h w"], timestep: Int[Tensor, "N"], conditions: Conditions
     ) -> Float[Tensor, "N C h w"]:
         """The UNet's raw output."""
         assert isinstance(conditions.text, HiddenStates)
-        return self.denoise(noisy, timestep, conditions.text.flatten().states, self._camera(conditions))
+        control = conditions.control
+        if control is not None:
+            control = control.permute(0, 3, 1, 2).repeat(conditions.num_conditions, 1, 1, 1)
+        return self.denoise(noisy, timestep, conditions.text.flatten().states, self._camera(conditions), control)
 
     def denoise(
         self,
@@ -116,13 +134,17 @@ class UNetModel(TextToImageModel):
         timestep: Int[Tensor, "N"],
         states: Float[Tensor, "N L D"],
         camera: Float[Tensor, "N E"] | None,
+        control: Float[Tensor, "N 3 _ _"] | None = None,
     ) -> Float[Tensor, "N C h w"]:
         """The UNet's raw output in float32; `camera` is for UNets that take one. Learned variances are dropped."""
         dtype = self.unet.dtype
         blocks = F.pixel_unshuffle(noisy, self.pixel_unshuffle).to(dtype)
         labels = camera.to(dtype) if camera is not None and self.takes_camera else None
         times = self.schedule.times[timestep.long()]
-        output: Tensor = self.unet(blocks, times, states.to(dtype), class_labels=labels, return_dict=False)[0]
+        states, added = states.to(dtype), {}
+        if self.control is not None and control is not None:
+            added = self.control.residuals(blocks, times, states, control)
+        output: Tensor = self.unet(blocks, times, states, class_labels=labels, return_dict=False, **added)[0]
         return F.pixel_shuffle(output[:, : blocks.shape[1]].float(), self.pixel_unshuffle)
 
     def _camera(self, conditions: Conditions) -> Float[Tensor, "N E"]:

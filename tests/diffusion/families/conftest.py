@@ -22,10 +22,13 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from framework.diffusion.conditions import Conditions, TextEmbedding
+from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel
 from framework.diffusion.noise_schedule import NoiseSchedule
 from framework.diffusion.pretrained import PretrainedPrior
 from framework.diffusion.prior import Prior
+from framework.systems import verification
+from framework.systems.verification import Check, verify
 
 CPU = torch.device("cpu")
 PROMPTS = ["A red cube", "a dog"]
@@ -99,7 +102,7 @@ class Replay:
         """In what the prior's call of its denoiser and the output differ from the pipeline's first call."""
         noisy = self.latents
         if "sample" in theirs.arguments:  # as scaled by the pipeline's scheduler, which rounds on the way
-            noisy = theirs.arguments["sample"][-2:].float()
+            noisy = theirs.arguments["sample"][-2:, : self.latents.shape[1]].float()
         timestep = torch.full((2,), self.indices[0])
         (ours,) = record(getattr(prior.model, self.denoiser), lambda: prior.predict(noisy, timestep, conditions))
         if ours.arguments.keys() != theirs.arguments.keys():
@@ -167,7 +170,8 @@ def record(denoiser: torch.nn.Module, run: Callable[[], object]) -> list[Call]:
     def listen(module: torch.nn.Module, positional: tuple, named: dict, output: tuple[Tensor]) -> None:
         arguments = flat(signature.bind(*positional, **named).arguments)
         arguments.pop("return_dict")
-        calls.append(Call(arguments, output[0].clone()))
+        answer = output[0] if isinstance(output[0], Tensor) else output[0][0]  # a ControlNet's is a list of tensors
+        calls.append(Call(arguments, answer.clone()))
 
     handle = denoiser.register_forward_hook(listen, with_kwargs=True)
     try:
@@ -184,9 +188,11 @@ def noisy_input(call: Call) -> Tensor:
 
 
 def flat(arguments: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """The arguments that are not None, those of nested mappings as `outer.inner`."""
+    """The arguments that are not None, those of nested mappings as `outer.inner` and of lists as `outer.0`."""
     found: dict[str, object] = {}
     for name, value in arguments.items():
+        if isinstance(value, (list, tuple)) and any(isinstance(item, Tensor) for item in value):
+            value = {str(index): item for index, item in enumerate(value)}
         if isinstance(value, dict):
             found.update(flat(value, f"{prefix}{name}."))
         elif value is not None:
@@ -241,6 +247,33 @@ def latents() -> Callable[..., Tensor]:
         return torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16().float()
 
     return draw
+
+
+@pytest.fixture
+def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Check]]:
+    """What `verify` finds about the folder of a replay, in a few of its steps, by the names of its checks.
+
+    `spoil` breaks the prior that is verified; options are those of `Replay.load`.
+    """
+    monkeypatch.setattr(verification, "NUM_STEPS", 2)
+    monkeypatch.setattr(verification, "FRACTIONS", (0.5,))
+
+    def run(
+        replay: Replay, *, spoil: Callable[[PretrainedPrior], None] = lambda prior: None, **options: object
+    ) -> dict[str, Check]:
+        def load() -> PretrainedPrior:
+            prior = replay.load(**options)
+            spoil(prior)
+            return prior
+
+        picture = tmp_path / "picture.png"
+        folder = ModelFolder.open(str(replay.folder))
+        with warnings.catch_warnings(action="ignore"):
+            checks = verify(folder, load, dtype=torch.float32, device=CPU, picture=picture)
+        assert picture.is_file()
+        return {check.name: check for check in checks}
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,12 @@ def test_the_pipeline_is_replayed(run, prior):
     assert list(run.differences(prior)) == []
 
 
+def test_weights_and_two_steps_pass_the_verification(run, verified):
+    checks = verified(run)
+    assert checks["weights"].passed, checks["weights"].summary
+    assert checks["sampling"].passed, checks["sampling"].summary
+
+
 def test_the_first_call_is_replayed_in_half_precision(run):
     assert run.half_differences() == []
 
@@ -172,3 +178,9 @@ def test_stages_that_enlarge_are_refused(run, monkeypatch, change, message):
 def test_a_prompt_that_t5_does_not_read_to_its_end_is_reported(prior, caplog):
     prior.encode_text(["a " * 50])
     assert "only 77 are read by T5" in caplog.text
+
+
+def test_prompts_are_never_read_in_chunks(run, caplog):
+    prior = run.load(long_prompt="chunk")
+    assert "long_prompt 'chunk' is ignored: this model reads 77 tokens of T5" in caplog.text
+    assert prior.encode_text(["a " * 600]).states.shape == prior.encode_text(["a"]).states.shape

@@ -149,6 +149,12 @@ def test_the_pipeline_of_schnell_is_replayed_without_guidance_and_with_fewer_tok
     assert list(run.differences(prior)) == []
 
 
+def test_weights_and_two_steps_pass_the_verification(run, verified):
+    checks = verified(run, image_size=16)
+    assert checks["weights"].passed, checks["weights"].summary
+    assert checks["sampling"].passed, checks["sampling"].summary
+
+
 def test_the_first_call_is_replayed_in_half_precision(run):
     assert run.half_differences(image_size=16, embedded_guidance_scale=GUIDANCE_SCALE) == []
 
@@ -234,3 +240,9 @@ def test_models_for_other_tasks_are_refused(run, monkeypatch):
     monkeypatch.setattr(FluxTransformer2DModel, "from_pretrained", altered)
     with pytest.raises(UserError, match="in_channels = 32; supported is 16"):
         run.load(image_size=16)
+
+
+def test_prompts_are_never_read_in_chunks(run, caplog):
+    prior = run.load(long_prompt="chunk", image_size=16)
+    assert "long_prompt 'chunk' is ignored: this model reads 512 tokens of T5" in caplog.text
+    assert prior.encode_text(["a " * 600]).states.shape == prior.encode_text(["a"]).states.shape

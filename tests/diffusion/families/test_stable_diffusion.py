@@ -114,6 +114,21 @@ def test_pipelines_that_predict_velocities_are_replayed(tiny, replay, latents, s
     assert list(run.differences(run.load())) == []
 
 
+def test_weights_and_two_steps_pass_the_verification(run, verified):
+    checks = verified(run)
+    assert checks["weights"].passed, checks["weights"].summary
+    assert checks["sampling"].passed, checks["sampling"].summary
+
+
+def test_the_verification_notices_two_steps_that_end_elsewhere(run, verified):
+    def spoil(prior):
+        prior.schedule = prior.model.schedule = NoiseSchedule.linear(1000)
+
+    check = verified(run, spoil=spoil)["sampling"]
+    assert check.passed is False
+    assert check.figures["max_abs_difference"] > 10.0 * check.figures["tolerance"]
+
+
 def test_the_first_call_is_replayed_in_half_precision(run):
     assert run.half_differences() == []
 

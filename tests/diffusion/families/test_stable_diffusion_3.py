@@ -153,6 +153,12 @@ def test_pipelines_without_t5_and_with_normalised_and_dual_attention_are_replaye
     assert list(run.differences(run.load())) == []
 
 
+def test_weights_and_two_steps_pass_the_verification(run, verified):
+    checks = verified(run)
+    assert checks["weights"].passed, checks["weights"].summary
+    assert checks["sampling"].passed, checks["sampling"].summary
+
+
 def test_the_first_call_is_replayed_in_half_precision(run):
     assert run.half_differences() == []
 
@@ -223,3 +229,9 @@ def test_a_scheduler_of_another_kind_is_refused(run, monkeypatch):
     )
     with pytest.raises(UserError, match="not one of rectified flow"):
         run.load()
+
+
+def test_prompts_are_never_read_in_chunks(run, caplog):
+    prior = run.load(long_prompt="chunk", image_size=16)
+    assert "long_prompt 'chunk' is ignored: this model reads 256 tokens of T5" in caplog.text
+    assert prior.encode_text(["a " * 600]).states.shape == prior.encode_text(["a"]).states.shape

@@ -137,6 +137,19 @@ def test_the_pipeline_is_replayed(run, prior):
     assert list(run.differences(prior)) == []
 
 
+def test_weights_and_two_steps_pass_the_verification(run, verified):
+    checks = verified(run)
+    assert checks["weights"].passed, checks["weights"].summary
+    assert checks["sampling"].passed, checks["sampling"].summary
+
+
+def test_the_verification_notices_an_empty_prompt_that_is_encoded(run, verified):
+    def spoil(prior):
+        prior.model.has_zero_unconditional = False
+
+    assert verified(run, spoil=spoil)["sampling"].passed is False
+
+
 def test_the_first_call_is_replayed_in_half_precision(run):
     assert run.half_differences() == []
 
