@@ -56,6 +56,15 @@ BENCHMARKS = {
             "framework.bench.evaluation",
         ),
         Benchmark(
+            "rules",
+            "Rules",
+            "Each rule of distillation with its own config on three development prompts, with the oracle (a perfect model "
+            "of the scene, no amplification of the prompt) and with the bundled network. Below: four cubes of any colour, as "
+            "particles of VSD and as seeds of SDS; how many colours they have, how far those are from gray, and 1 - IoU of "
+            "the solids.",
+            "framework.bench.rules",
+        ),
+        Benchmark(
             "operations",
             "Operations",
             "Each implementation of an operation, called in turn in one process; medians. Forward and backward.",

@@ -7,7 +7,7 @@ import math
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,8 +146,16 @@ def generate(settings: tuple[str, ...], prompt: str, folder: Path) -> tuple[Mesh
     return load_glb(glb) if glb.is_file() else nothing, finished.seconds
 
 
-def scored(mesh: Mesh, prompt: str, seconds: float, *, note: str = "", picture: str | None = None) -> Outcome:
-    """How much a mesh is what its prompt names."""
+def scored(
+    mesh: Mesh,
+    prompt: str,
+    seconds: float,
+    *,
+    at_most: float | None = None,
+    note: str = "",
+    picture: str | None = None,
+) -> Outcome:
+    """How much a mesh is what its prompt names; `at_most` is a target for the seconds."""
     result = shape_score(mesh, parse_scene(prompt))
     assert result.best_wrong is not None
     if result.score is None:
@@ -158,7 +166,7 @@ def scored(mesh: Mesh, prompt: str, seconds: float, *, note: str = "", picture: 
             Measure(name="IoU", value=result.iou),
             Measure(name="IoU of an ellipsoid", value=result.ellipsoid_iou),
             Measure(name=MARGIN, value=result.margin),
-            Measure(name="command to mesh", value=seconds, unit="s"),
+            Measure(name="command to mesh", value=seconds, unit="s", at_most=at_most),
         ),
         note=f"{note}The best wrong name is '{caption(result.best_wrong)}'.",
         picture=picture,
@@ -173,23 +181,29 @@ def write_strip(mesh: Mesh, path: Path) -> None:
 
 def _median_of(prior: Prior, prompts: list[str]) -> Callable[[Report], Outcome | None]:
     """Medians over the prompts that have been run."""
+    names = [_row_name(prior, prompt) for prompt in prompts]
+    return lambda report: medians(report, names, at_least=prior.at_least)
 
-    def summarize(report: Report) -> Outcome | None:
-        rows = [report.rows[name] for name in (_row_name(prior, prompt) for prompt in prompts) if name in report.rows]
-        scores, margins = values_of(rows, SCORE), values_of(rows, MARGIN)
-        if not scores:
-            return None
-        positive = sum(margin > 0.0 for margin in margins) / len(margins)
-        return Outcome(
-            measures=(
-                Measure(name=SCORE, value=statistics.median(scores), at_least=prior.at_least),
-                Measure(name=MARGIN, value=statistics.median(margins)),
-                Measure(name=f"{MARGIN} positive", value=100.0 * positive, unit="%"),
-            ),
-            note=f"Over {len(rows)} of {len(prompts)} prompts, {len(scores)} of which have a shape score.",
-        )
 
-    return summarize
+def medians(report: Report, names: Sequence[str], *, at_least: float | None = None) -> Outcome | None:
+    """Medians of the scores of those of the rows that have been measured; None if none has a score.
+
+    Args:
+        at_least: Target for the shape score.
+    """
+    rows = [report.rows[name] for name in names if name in report.rows]
+    scores, margins = values_of(rows, SCORE), values_of(rows, MARGIN)
+    if not scores:
+        return None
+    positive = sum(margin > 0.0 for margin in margins) / len(margins)
+    return Outcome(
+        measures=(
+            Measure(name=SCORE, value=statistics.median(scores), at_least=at_least),
+            Measure(name=MARGIN, value=statistics.median(margins)),
+            Measure(name=f"{MARGIN} positive", value=100.0 * positive, unit="%"),
+        ),
+        note=f"Over {len(rows)} of {len(names)} prompts, {len(scores)} of which have a shape score.",
+    )
 
 
 def values_of(rows: list[Row], name: str) -> list[float]:

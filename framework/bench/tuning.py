@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.bench.results import MARGIN, PROMPTS, SCORE, generate, scored, values_of
-from framework.bench.rows import Measure, Report
+from framework.bench.results import PROMPTS, generate, medians, scored
+from framework.bench.rows import Report
 from framework.bench.suite import Case, Outcome, Suite, Summary
 
 FEW = ("a snowman", "a red cube", "a white mug", "a yellow duck")
@@ -61,17 +60,4 @@ def _case(trial: Trial, prompt: str) -> Case:
 
 
 def _median_of(trial: Trial) -> Callable[[Report], Outcome | None]:
-    def summarize(report: Report) -> Outcome | None:
-        rows = [report.rows[name] for name in (f"{trial.name}, {prompt}" for prompt in FEW) if name in report.rows]
-        scores, margins = values_of(rows, SCORE), values_of(rows, MARGIN)
-        if not scores:
-            return None
-        return Outcome(
-            measures=(
-                Measure(name=SCORE, value=statistics.median(scores)),
-                Measure(name=MARGIN, value=statistics.median(margins)),
-            ),
-            note=f"Over {len(rows)} of {len(FEW)} prompts.",
-        )
-
-    return summarize
+    return lambda report: medians(report, [f"{trial.name}, {prompt}" for prompt in FEW])
