@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.bench.processes import BenchError, launch, run_folder
+from framework.bench.processes import launch, run_folder
 from framework.bench.results import generate, medians, scored, write_strip
-from framework.bench.rows import Measure, Report
+from framework.bench.rows import BenchError, Measure, Report
 from framework.bench.suite import SEED, Case, Outcome, Suite, Summary
 from framework.core.run_directory import prompt_slug
 from framework.core.step import named_generator
@@ -130,7 +130,8 @@ def _particles(pictures: Path) -> Outcome:
 
 def _seeds(pictures: Path) -> Outcome:
     """As many runs of SDS that differ in their seed alone."""
-    meshes, seconds = [], 0.0
+    meshes: list[Mesh] = []
+    seconds = 0.0
     for seed in range(SEED, SEED + NUM_PARTICLES):
         with tempfile.TemporaryDirectory() as folder:
             mesh, taken = generate((*MODELS[1].launch("SDS"), f"seed={seed}"), ANY_COLOR, Path(folder))

@@ -242,3 +242,17 @@ def test_what_is_no_controlnet_of_the_model_is_refused(run, prior, pixel_folder,
         PretrainedPrior(
             PretrainedPrior.Config(model=str(pixel_folder), controlnet=settings), device=torch.device("cpu")
         )
+
+
+@pytest.mark.parametrize("kind", ["depth", "normal", "canny"])
+def test_a_scene_is_distilled_with_what_its_own_render_shows(run, launch, monkeypatch, kind):
+    seen = []
+    residuals = ControlNet.residuals
+    monkeypatch.setattr(ControlNet, "residuals", lambda self, *asked: seen.append(asked[3]) or residuals(self, *asked))
+    folder = run.folder / "controlnet"
+    prior = f"prior={{type: pretrained, model: {run.folder}, controlnet: {{folder: {folder}, kind: {kind}}}}}"
+    guidance = "system.guidance={type: score-distillation, guidance_scale: 2, prompts: plain}"
+    assert launch.small(prior, guidance, "trainer.max_steps=2") == 0
+    assert seen and all(image.shape[:2] == (2, 3) and image.shape[2:] == (16, 16) for image in seen)
+    assert all(image.min() >= 0.0 and image.max() <= 1.0 and image.isfinite().all() for image in seen)
+    assert kind == "canny" or any(image.std() > 0.01 for image in seen)

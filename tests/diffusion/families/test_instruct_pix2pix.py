@@ -12,6 +12,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 from torch import Tensor
 
+from framework.core.checkpoint import load_checkpoint
 from framework.core.errors import UserError
 from framework.core.schedule import Constant
 from framework.core.step import StepInfo
@@ -262,3 +263,30 @@ def test_rules_guide_a_render_with_both_scales(run, prior, tmp_path, views):
         hidden = prior.predict(sample.noisy, sample.timestep, conditions.rows([1]).hiding_image([0])).raw[0]
     expected = hidden + TEXT_SCALE * (shown[0] - shown[1]) + IMAGE_SCALE * (shown[1] - hidden)
     assert torch.allclose(residual, expected - sample.noise, atol=1e-4)
+
+
+def test_an_edit_of_latents_begins_with_those_of_the_picture(run, prior, launch, tmp_path):
+    imageio.imwrite(tmp_path / "picture.png", (PICTURES[0] * 255).byte().numpy())
+    settings = (
+        f"prior={run.folder}",
+        "prompt=make it red",
+        "trainer.max_steps=1",
+        "export=null",
+        "system.canvas=latents",
+        "system.images=2",
+        "system.noise=0",
+        "system.optimizer.parameters.canvas.learning_rate=0",
+        "system.guidance={type: score-distillation, buffer: latent, prompts: plain, combination: dual-condition, "
+        f"source_image: {{type: image-file, path: {tmp_path / 'picture.png'}}}}}",
+    )
+    assert launch("configs/playground.yaml", *settings) == 0
+    canvas = load_checkpoint(launch.runs()[0].checkpoint(1))["state"]["system"]["canvas"]
+    picture = torch.tensor(imageio.imread(tmp_path / "picture.png")).float()[None] / 255.0
+    assert torch.allclose(canvas, prior.encode(picture).permute(0, 2, 3, 1).expand(2, -1, -1, -1), atol=1e-4)
+
+
+def test_without_a_picture_the_model_is_refused_before_it_is_read(run, launch, capsys):
+    settings = (f"prior={run.folder}", "system.guidance={type: score-distillation, prompts: plain}")
+    assert launch("configs/playground.yaml", *settings) == 2
+    assert "source_image: is missing, but the prior edits an image" in " ".join(capsys.readouterr().err.split())
+    assert launch.runs() == []
