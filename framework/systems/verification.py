@@ -33,6 +33,7 @@ from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.reference import SamplingPlan, reference_sample, timesteps_of
 from framework.diffusion.families.strict import components_with_weights, load_strictly
 from framework.diffusion.model_prior import ModelPrior
+from framework.diffusion.prediction import classifier_free
 from framework.diffusion.prior import Prior
 from framework.guidance.library import SDS
 from framework.structures.views import Views
@@ -179,7 +180,7 @@ def own_sample(prior: Prior, plan: SamplingPlan, timesteps: Sequence[int]) -> Fl
     x_t = plan.noise.to(prior.device)
     for index, following in zip(timesteps, [*timesteps[1:], None], strict=True):
         prediction = prior.predict(x_t, _timestep(prior, index), conditions)
-        raw = prediction.raw[0] + plan.guidance_scale * (prediction.raw[-1] - prediction.raw[0])
+        raw = classifier_free(prediction.raw[-1], prediction.raw[0], plan.guidance_scale)
         guided = prediction.with_raw(raw)
         if following is None:
             return guided.sample.cpu()

@@ -168,6 +168,6 @@ def _plain_sample(
         blocks = F.pixel_unshuffle(x_t, block).repeat(2, 1, 1, 1).to(dtype)
         output = unet(blocks, timestep, states, class_labels=labels).sample[:, : blocks.shape[1]].float()
         none, wanted = F.pixel_shuffle(output, block).chunk(2)
-        guided = none + plan.guidance_scale * (wanted - none)
+        guided = torch.lerp(none, wanted, plan.guidance_scale)
         x_t = scheduler.step(guided, timestep, x_t).prev_sample
     return x_t.float().cpu()
