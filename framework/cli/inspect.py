@@ -60,14 +60,14 @@ def _print_models(folder: Path | None) -> None:
     width = max(len(model) for family in SUPPORT for model in family.models)
     for family in SUPPORT:
         print(f"  {family.title}")
-        for model in family.models:
+        for model in family.models or ("any folder or hub id",):
             print(f"    {model:<{width}}  {_verified(family, model, records)}")
     print("Whoever has the weights can verify them: launch.py --verify-prior MODEL")
 
 
 def _verified(family: Support, model: str, records: list[Mapping[str, Any]]) -> str:
     checked = [f"structure checked{'' if family.structure == 'yes' else f' ({family.structure})'}"]
-    checked += ["replay checked"] if family.is_replayed else []
+    checked.append(f"replay checked{family.replay.removeprefix('yes')}")
     record = record_of(model, records)
     if record is None or record.get("passed") is None:
         checked.append("not verified with weights")

@@ -25,13 +25,13 @@ class Support:
         title: What it is called.
         models: Short names of its models.
         structure: How its parameters were counted against those of the published model; "yes", or what was compared.
-        is_replayed: Whether a tiny model of the same classes was run through diffusers' pipeline and through ours.
+        replay: How a tiny model of the same classes was run through diffusers' pipeline and through ours; "yes", or more.
     """
 
     title: str
     models: tuple[str, ...]
     structure: str = "yes"
-    is_replayed: bool = True
+    replay: str = "yes"
 
 
 SUPPORT = (
@@ -43,6 +43,13 @@ SUPPORT = (
     Support("Stable Diffusion 3, 3.5", ("sd3-medium", "sd3.5-medium")),
     Support("FLUX.1", ("flux.1-dev", "flux.1-schnell")),
     Support("DeepFloyd IF, stage I", ("deepfloyd-if",), structure="to the published 4.3 billion"),
+    Support("InstructPix2Pix", ("instruct-pix2pix",), replay="yes, with its three rows and two scales"),
+    Support(
+        "ControlNet (depth, normal, canny) beside Stable Diffusion 1.x, 2.x",
+        (),
+        structure="yes (1.5)",
+        replay="yes, with every argument of both networks",
+    ),
 )
 
 
