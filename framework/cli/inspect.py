@@ -66,8 +66,7 @@ def _print_models(folder: Path | None) -> None:
 
 
 def _verified(family: Support, model: str, records: list[Mapping[str, Any]]) -> str:
-    checked = [f"structure checked{'' if family.structure == 'yes' else f' ({family.structure})'}"]
-    checked.append(f"replay checked{family.replay.removeprefix('yes')}")
+    checked = [_checked("structure", family.structure), _checked("replay", family.replay)]
     record = record_of(model, records)
     if record is None or record.get("passed") is None:
         checked.append("not verified with weights")
@@ -76,6 +75,11 @@ def _verified(family: Support, model: str, records: list[Mapping[str, Any]]) -> 
     else:
         checked.append(f"weights failed verification, {record.get('date')}")
     return "; ".join(checked)
+
+
+def _checked(what: str, how: str) -> str:
+    """'yes' is all there is to say, 'yes, ...' says more, and anything else to what extent."""
+    return f"{what} checked{how.removeprefix('yes')}" if how.startswith("yes") else f"{what} checked {how}"
 
 
 def _first_line(doc: str) -> str:

@@ -47,7 +47,7 @@ SUPPORT = (
     Support(
         "ControlNet (depth, normal, canny) beside Stable Diffusion 1.x, 2.x",
         (),
-        structure="yes (1.5)",
+        structure="yes, that for 1.5",
         replay="yes, with every argument of both networks",
     ),
 )
