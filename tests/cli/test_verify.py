@@ -147,7 +147,7 @@ def test_the_list_says_how_far_each_model_is_verified(tmp_path: Path, capsys: py
     assert lines["sdxl"].endswith("structure checked; replay checked; verified with weights, 2026-01-02")
     assert lines["flux.1-dev"].endswith("replay checked; weights failed verification, 2026-01-02")
     assert lines["sd3-medium"].endswith("structure checked; replay checked; not verified with weights")
-    assert "structure checked (to the published 4.3 billion)" in lines["deepfloyd-if"]
+    assert "structure checked to the published 4.3 billion" in lines["deepfloyd-if"]
 
 
 def test_a_model_that_some_checks_do_not_apply_to_is_not_verified_and_no_failure(
