@@ -134,7 +134,7 @@ class DiffusionTraining(System):
         all about fine noise, and teaches little about what stands behind much noise, where distillation asks."""
         start_from: str | None = None
         """A folder of weights to start from, `bundled` for those of the package; by default random ones."""
-        sheet_guidance_scale: float = 3.0
+        sheet_guidance_scale: float = 5.0
         """Guidance scale of the sample sheet, and of the samples that are judged."""
         judged_prompts: int = 200
         """Trained prompts of which a sample is compared with true renders when the model is exported; 0 for none."""
