@@ -29,7 +29,7 @@ SMALL = (
     "system.validation={size: 16, views: 2}",
     "export={resolution: 24, max_faces: 200, texture_size: 64, padding: 2}",
 )
-SMALL_PRIORS = {"analytic": "prior.image_size=16", "oracle": "prior.views=16"}
+SMALL_PRIORS = {"analytic": ("prior.image_size=16",), "oracle": ("prior.views=16",), "toybox": ()}
 
 
 def identify(path: Path) -> str:
@@ -66,7 +66,7 @@ def test_a_debug_config_trains_and_exports(path: Path, launch: Any, monkeypatch:
     monkeypatch.setattr("framework.systems.distillation.write_turntable", short)
     prior = load_config(path)[1].data["prior"]
     kind = prior if isinstance(prior, str) else prior["type"]
-    assert launch(path, *SMALL, SMALL_PRIORS[kind]) == 0
+    assert launch(path, *SMALL, *SMALL_PRIORS[kind]) == 0
     (run,) = launch.runs()
     assert run.state()["state"] == "finished" and run.checkpoint(20).is_file()
     assert (run.mesh / "model.glb").is_file() and run.turntable.is_file()

@@ -128,7 +128,7 @@ def test_an_adapter_learns_the_render_and_leaves_the_prior_as_it_was(toybox, fra
     guidance = variational(toybox, adapter=AdapterSettings(layers=layers))
     optimizer = torch.optim.Adam(guidance.parameters(), lr=5e-3)
     losses = []
-    for _ in range(8):
+    for _ in range(16):
         (update,) = guidance(frame).updates  # The same step: the same noise.
         optimizer.zero_grad()
         loss = update.loss(0)
