@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy  # Its parts are loaded when they are used: ndimage takes a third of a second.
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 from framework.diffusion.images import resize
@@ -111,15 +111,15 @@ def _edges(levels: Float[np.ndarray, "H W 3"], low: float, high: float) -> Bool[
     channel = strength.argmax(axis=-1)[..., None]
     x, y, m = (np.take_along_axis(values, channel, axis=-1)[..., 0] for values in (across, down, strength))
     ridge = m * _is_ridge(x, y, m)
-    parts, _ = ndimage.label(ridge > low, structure=np.ones((3, 3)))
+    parts, _ = scipy.ndimage.label(ridge > low, structure=np.ones((3, 3)))
     strong = np.unique(parts[ridge > high])
     return np.isin(parts, strong[strong > 0])
 
 
 def _sobel(levels: Float[np.ndarray, "H W 3"], *, along: int) -> Float[np.ndarray, "H W 3"]:
     """Channel by channel, which `ndimage.sobel` would smooth across."""
-    difference = ndimage.correlate1d(levels, [-1.0, 0.0, 1.0], axis=along, mode="nearest")
-    smooth: np.ndarray = ndimage.correlate1d(difference, [1.0, 2.0, 1.0], axis=1 - along, mode="nearest")
+    difference = scipy.ndimage.correlate1d(levels, [-1.0, 0.0, 1.0], axis=along, mode="nearest")
+    smooth: np.ndarray = scipy.ndimage.correlate1d(difference, [1.0, 2.0, 1.0], axis=1 - along, mode="nearest")
     return smooth
 
 

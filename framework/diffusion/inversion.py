@@ -26,8 +26,8 @@ def ddim_inversion(
 ) -> list[NoisySample]:
     """Samples at rising noise levels on the path that the prior takes from noise to the clean sample.
 
-    Without a `start` the clean sample stands for the one at timestep 0. Each step trusts the prediction at the level it leaves, so many
-    small steps follow the path better than a few large ones.
+    Without a `start` the clean sample stands for the one at timestep 0. Each step trusts the prediction at the level it
+    leaves, so many small steps follow the path better than a few large ones.
 
     Args:
         prior: What predicts.

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import scipy  # Its parts are loaded when they are used: ndimage takes a third of a second.
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 from framework.core.errors import UserError
@@ -62,7 +62,7 @@ class DensityGrid:
         """The grid after a Gaussian blur of the logarithm with standard deviation `width`, in grid spacings."""
         if width == 0.0:
             return self
-        level = ndimage.gaussian_filter(self._level.cpu().numpy(), width)
+        level = scipy.ndimage.gaussian_filter(self._level.cpu().numpy(), width)
         return DensityGrid(torch.from_numpy(level).to(self.values).expm1() / self.radius, self.radius)
 
     @cached_property

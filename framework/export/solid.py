@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # Its parts are loaded when they are used: ndimage takes a third of a second.
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 _WITH_DIAGONALS = np.ones((3, 3, 3), dtype=bool)
@@ -39,10 +39,10 @@ def without_specks(is_inside: Bool[np.ndarray, "N N N"], min_fraction: float) ->
 
     Surface, not volume, since a ball of a tenth of the size is small but seen. The largest part always stays.
     """
-    labels, count = ndimage.label(is_inside, structure=_WITH_DIAGONALS)
+    labels, count = scipy.ndimage.label(is_inside, structure=_WITH_DIAGONALS)
     if count < 2:
         return is_inside
-    is_surface = is_inside & ~ndimage.binary_erosion(is_inside)
+    is_surface = is_inside & ~scipy.ndimage.binary_erosion(is_inside)
     sizes = np.bincount(labels[is_surface], minlength=count + 1)
     is_kept = sizes >= min_fraction * sizes.sum()
     is_kept[sizes.argmax()] = True
@@ -60,10 +60,12 @@ def fill_cavities(is_inside: Bool[np.ndarray, "N N N"], max_opening: int) -> Boo
     filled = is_inside
     if radius > 0:
         # Beyond the grid everything is empty and reachable.
-        narrowed = ndimage.binary_erosion(~is_inside, iterations=radius, structure=_WITH_DIAGONALS, border_value=1)
+        narrowed = scipy.ndimage.binary_erosion(
+            ~is_inside, iterations=radius, structure=_WITH_DIAGONALS, border_value=1
+        )
         rooms = _unreachable(narrowed)
         # `mask` keeps the regrown room within the empty space.
-        filled = is_inside | ndimage.binary_dilation(
+        filled = is_inside | scipy.ndimage.binary_dilation(
             rooms, iterations=radius, structure=_WITH_DIAGONALS, mask=~is_inside
         )
     return filled | _unreachable(~filled)
@@ -71,5 +73,5 @@ def fill_cavities(is_inside: Bool[np.ndarray, "N N N"], max_opening: int) -> Boo
 
 def _unreachable(is_empty: Bool[np.ndarray, "N N N"]) -> Bool[np.ndarray, "N N N"]:
     """The empty vertices that no path through faces joins to the border of the grid."""
-    labels, _ = ndimage.label(np.pad(is_empty, 1, constant_values=True))
+    labels, _ = scipy.ndimage.label(np.pad(is_empty, 1, constant_values=True))
     return np.asarray(is_empty & (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1])

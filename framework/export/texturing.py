@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # Its parts are loaded when they are used: ndimage takes a third of a second.
 import torch
 import xatlas
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 
 from framework.ops.mesh_raycasting import RayCaster
@@ -87,6 +87,8 @@ def _fill(texture: Float[Tensor, "H W 3"], is_covered: Bool[Tensor, "H W"]) -> F
     """The texture with each uncovered texel set to the nearest covered one: no filter shall meet a foreign colour."""
     if not bool(is_covered.any()):
         return texture
-    nearest = ndimage.distance_transform_edt(~is_covered.cpu().numpy(), return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~is_covered.cpu().numpy(), return_distances=False, return_indices=True
+    )
     rows, columns = torch.from_numpy(nearest.astype(np.int64)).to(texture.device)
     return texture[rows, columns]
