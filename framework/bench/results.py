@@ -109,16 +109,26 @@ def unseen_views(seed: int) -> Views:
 
 
 def _prompt_case(prior: Prior, prompt: str) -> Case:
-    def measure(pictures: Path) -> Outcome:
-        with tempfile.TemporaryDirectory() as folder:
-            mesh, seconds = generate(prior.launch, prompt, Path(folder))
-        if len(mesh.faces) == 0:
-            return scored(mesh, prompt, seconds, note="The run left nothing to export. ")
-        path = pictures / f"{prior.name}-{prompt_slug(prompt)}.png"
-        write_strip(mesh, path)
-        return scored(mesh, prompt, seconds, picture=f"{pictures.name}/{path.name}")
+    return Case(
+        _row_name(prior, prompt),
+        lambda pictures: run_and_score(prior.launch, prompt, pictures / f"{prior.name}-{prompt_slug(prompt)}.png"),
+    )
 
-    return Case(_row_name(prior, prompt), measure)
+
+def run_and_score(launch: tuple[str, ...], prompt: str, picture: Path, *, at_most: float | None = None) -> Outcome:
+    """Scores and picture of one run.
+
+    Args:
+        launch: The command line, without the prompt.
+        picture: Where the mesh is shown.
+        at_most: Target for its seconds.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        mesh, seconds = generate(launch, prompt, Path(folder))
+    if len(mesh.faces) == 0:
+        return scored(mesh, prompt, seconds, at_most=at_most, note="The run left nothing to export. ")
+    write_strip(mesh, picture)
+    return scored(mesh, prompt, seconds, at_most=at_most, picture=f"{picture.parent.name}/{picture.name}")
 
 
 def _row_name(prior: Prior, prompt: str) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.bench.processes import launch, run_folder
-from framework.bench.results import generate, medians, scored, write_strip
+from framework.bench.results import generate, medians, run_and_score
 from framework.bench.rows import BenchError, Measure, Report
 from framework.bench.suite import SEED, Case, Outcome, Suite, Summary
 from framework.core.run_directory import prompt_slug
@@ -96,16 +96,11 @@ def _row_name(model: Model, rule: str, prompt: str) -> str:
 
 
 def _case(model: Model, rule: str, prompt: str) -> Case:
-    def measure(pictures: Path) -> Outcome:
-        with tempfile.TemporaryDirectory() as folder:
-            mesh, seconds = generate(model.launch(rule), prompt, Path(folder))
-        if len(mesh.faces) == 0:
-            return scored(mesh, prompt, seconds, at_most=MOST_SECONDS, note="The run left nothing to export. ")
-        path = pictures / f"{RULES[rule]}-{model.name}-{prompt_slug(prompt)}.png"
-        write_strip(mesh, path)
-        return scored(mesh, prompt, seconds, at_most=MOST_SECONDS, picture=f"{pictures.name}/{path.name}")
-
-    return Case(_row_name(model, rule, prompt), measure)
+    name = f"{RULES[rule]}-{model.name}-{prompt_slug(prompt)}.png"
+    return Case(
+        _row_name(model, rule, prompt),
+        lambda pictures: run_and_score(model.launch(rule), prompt, pictures / name, at_most=MOST_SECONDS),
+    )
 
 
 def _medians(model: Model, rule: str) -> Callable[[Report], Outcome | None]:

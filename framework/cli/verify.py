@@ -118,10 +118,10 @@ def _require_writable(folder: Path) -> None:
 
 def _open(config: Any) -> ModelFolder:
     from framework.diffusion.families.folder import ModelFolder
-    from framework.diffusion.toybox import ToyboxPrior, bundled_folder
+    from framework.diffusion.toybox import ToyboxPrior, folder_of
 
     if isinstance(config, ToyboxPrior.Config):
-        return ModelFolder.open(str(bundled_folder() if config.folder is None else Path(config.folder).expanduser()))
+        return ModelFolder.open(str(folder_of(config)))
     return ModelFolder.open(
         config.model, revision=config.revision, variant=config.variant, local_files_only=config.local_files_only
     )
@@ -129,8 +129,8 @@ def _open(config: Any) -> ModelFolder:
 
 def _checks(config: Any, folder: ModelFolder, target: Any, picture: Path) -> list[Check]:
     from framework.diffusion.families.catalog import family_of
-    from framework.diffusion.families.options import LoadOptions
-    from framework.diffusion.pretrained import DTYPES, PretrainedPrior
+    from framework.diffusion.families.options import DTYPES, LoadOptions
+    from framework.diffusion.pretrained import PretrainedPrior
     from framework.systems.verification import verify
 
     dtype = family_of(folder).precision(LoadOptions(device=target, dtype=DTYPES.get(config.dtype)))

@@ -23,7 +23,7 @@ from framework.diffusion.families.controlnet import ControlNet, ControlNetSettin
 from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.model import TextToImageModel
 from framework.diffusion.families.names import traits_of_name
-from framework.diffusion.families.options import LoadOptions
+from framework.diffusion.families.options import DTYPES, LoadOptions
 from framework.diffusion.families.unet import UNetModel
 from framework.diffusion.model_prior import ModelPrior
 from framework.diffusion.prior import Prior
@@ -32,8 +32,6 @@ from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 
 log = logging.getLogger(__name__)
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @PRIORS.register("pretrained")

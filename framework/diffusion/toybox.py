@@ -14,10 +14,9 @@ import torch
 from framework.core.errors import UserError
 from framework.core.registries import PRIORS
 from framework.diffusion.families.folder import INDEX, ModelFolder
-from framework.diffusion.families.options import LoadOptions
+from framework.diffusion.families.options import DTYPES, LoadOptions
 from framework.diffusion.families.unet import UNetModel
 from framework.diffusion.model_prior import ModelPrior
-from framework.diffusion.pretrained import DTYPES
 from framework.diffusion.prior import Prior
 from framework.diffusion.traits import Traits
 
@@ -57,13 +56,18 @@ class ToyboxPrior(ModelPrior):
 
 
 def _open(config: ToyboxPrior.Config) -> ModelFolder:
-    path = bundled_folder() if config.folder is None else Path(config.folder).expanduser()
+    path = folder_of(config)
     if not (path / INDEX).is_file():
         raise UserError(
             f"The weights of the toybox prior are not at '{path}'. Train them with "
             "'python launch.py --config configs/toybox/prior.yaml', or use 'prior: oracle', which needs none."
         )
     return ModelFolder.open(str(path))
+
+
+def folder_of(config: ToyboxPrior.Config) -> Path:
+    """Where the weights lie that a config names, the bundled ones by default."""
+    return bundled_folder() if config.folder is None else Path(config.folder).expanduser()
 
 
 def bundled_folder() -> Path:

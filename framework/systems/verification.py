@@ -33,8 +33,8 @@ from framework.diffusion.families.folder import ModelFolder
 from framework.diffusion.families.reference import SamplingPlan, reference_sample, timesteps_of
 from framework.diffusion.families.strict import components_with_weights, load_strictly
 from framework.diffusion.model_prior import ModelPrior
-from framework.diffusion.prediction import classifier_free
 from framework.diffusion.prior import Prior
+from framework.diffusion.sampling import guided_prediction, prompt_conditions
 from framework.guidance.library import SDS
 from framework.structures.views import Views
 from framework.systems.images import write_png
@@ -174,14 +174,10 @@ def sampling_plan(prior: ModelPrior, *, dtype: torch.dtype, seed: int) -> Sampli
 @torch.no_grad()
 def own_sample(prior: Prior, plan: SamplingPlan, timesteps: Sequence[int]) -> Float[Tensor, "1 C h w"]:
     """The clean sample that the prior arrives at in these steps, on the CPU."""
-    rows = [0] if plan.guidance_scale == 1.0 else [1, 0]  # the unconditional one first, as pipelines have it
-    text = prior.encode_text([plan.prompt, ""])[torch.tensor(rows, device=prior.device)[:, None]]
-    conditions = Conditions(text, torch.ones(len(rows), 1, device=prior.device))
+    conditions = prompt_conditions(prior, [plan.prompt])
     x_t = plan.noise.to(prior.device)
     for index, following in zip(timesteps, [*timesteps[1:], None], strict=True):
-        prediction = prior.predict(x_t, _timestep(prior, index), conditions)
-        raw = classifier_free(prediction.raw[-1], prediction.raw[0], plan.guidance_scale)
-        guided = prediction.with_raw(raw)
+        guided = guided_prediction(prior, x_t, _timestep(prior, index), conditions, plan.guidance_scale)
         if following is None:
             return guided.sample.cpu()
         alpha, sigma = prior.schedule.at(_timestep(prior, following))

@@ -105,11 +105,25 @@ class ModelFolder:
         Raises:
             UserError: If files are missing, pickled or damaged, or weights are missing in them.
         """
+        model, info = self.load_with_info(component, kind, dtype=dtype)
+        if info["missing_keys"]:
+            missing, part = sorted(info["missing_keys"]), f"its {component}" if component else "it"
+            raise UserError(
+                f"Model '{self.name}': the weights of {part} are incomplete: {len(missing)} tensors are "
+                f"missing, such as '{missing[0]}'."
+            )
+        return model.to(device).requires_grad_(False).eval()
+
+    def load_with_info(self, component: str, kind: Any, *, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+        """The component on the CPU as it comes, and what the library says of missing and left-over tensors.
+
+        Raises:
+            UserError: If files are missing, pickled or damaged.
+        """
         self.check(component)
         quiet_bars()
-        part = f"its {component}" if component else "it"
         try:
-            model, info = kind.from_pretrained(
+            return kind.from_pretrained(
                 str(self.path),
                 subfolder=component,
                 variant=self.variant,
@@ -119,14 +133,8 @@ class ModelFolder:
                 output_loading_info=True,
             )
         except Exception as error:  # Whatever the loader stumbles over, the files do not hold this model.
+            part = f"its {component}" if component else "it"
             raise UserError(f"Model '{self.name}': {part} could not be loaded: {error}") from error
-        if info["missing_keys"]:
-            missing = sorted(info["missing_keys"])
-            raise UserError(
-                f"Model '{self.name}': the weights of {part} are incomplete: {len(missing)} tensors are "
-                f"missing, such as '{missing[0]}'."
-            )
-        return model.to(device).requires_grad_(False).eval()
 
     def check(self, component: str) -> None:
         """See that the files of a component are there and whole, without reading its weights.

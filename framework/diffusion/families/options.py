@@ -23,6 +23,8 @@ KERNELS: dict[AttentionKernel, SDPBackend] = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "math": SDPBackend.MATH,
 }
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""Precisions by their names in configs; `auto` is not among them and leaves the choice to the model."""
 STORAGE = {"float8_e4m3fn": torch.float8_e4m3fn}
 
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 
 from framework.core.errors import UserError
-from framework.diffusion.families.folder import ModelFolder, quiet_bars
+from framework.diffusion.families.folder import ModelFolder
 
 LIBRARIES = ("diffusers", "transformers")
 WITH_WEIGHTS = re.compile(r"unet|transformer|vae|text_encoder(_\d+)?")
@@ -57,21 +57,9 @@ def load_strictly(folder: ModelFolder, component: str, *, dtype: torch.dtype) ->
     Raises:
         UserError: If its files are missing, pickled or damaged, or its class is none of diffusers or transformers.
     """
-    folder.check(component)
     kind = _class_of(folder, component)
     with _quiet():
-        try:
-            model, info = kind.from_pretrained(
-                str(folder.path),
-                subfolder=component,
-                variant=folder.variant,
-                use_safetensors=True,
-                dtype=dtype,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except Exception as error:  # Whatever the loader stumbles over, the files do not hold this model.
-            raise UserError(f"Model '{folder.name}': its {component} could not be loaded: {error}") from error
+        model, info = folder.load_with_info(component, kind, dtype=dtype)
     return LoadedComponent(
         component,
         kind.__name__,
@@ -101,7 +89,6 @@ def _quiet() -> Iterator[None]:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    quiet_bars()
     levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
