@@ -6,8 +6,10 @@ import os
 from typing import Any
 
 # Torch's and Warp's threads take turns on the same cores. By default OpenMP's spin while they wait for work, which makes
-# training several times slower; the variable is read once, when torch is imported.
+# training several times slower; asleep at once, they would be woken for each layer of a small network, which costs more
+# than many of them. So they spin for some microseconds. The variables are read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _LIBRARY = (
     *("ASD", "CSD", "DDS", "ISM", "NFSD", "PDS", "RFDS", "SDI", "SDS", "VSD"),
