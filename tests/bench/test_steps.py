@@ -10,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from framework.bench.rows import BenchError
-from framework.bench.steps import speed_of_last_steps
+from framework.bench.steps import speed, times_of_steps
 
 
 def write_log(folder: Path, times: dict[int, float]) -> None:
@@ -21,12 +21,12 @@ def write_log(folder: Path, times: dict[int, float]) -> None:
     writer.close()
 
 
-def test_the_last_steps_alone_are_counted(tmp_path: Path) -> None:
-    write_log(tmp_path, {100: 1000.0, 200: 1100.0, 250: 1104.0, 300: 1108.0})
-    assert speed_of_last_steps(tmp_path, steps=100) == pytest.approx(12.5)
+def test_the_steps_of_the_window_alone_are_counted(tmp_path: Path) -> None:
+    write_log(tmp_path, {100: 1000.0, 200: 1100.0, 250: 1104.0, 300: 1108.0, 400: 2000.0})
+    assert speed(times_of_steps(tmp_path), 300, steps=100) == pytest.approx(12.5)
 
 
 def test_a_run_that_is_too_short_is_an_error(tmp_path: Path) -> None:
-    write_log(tmp_path, {10: 1000.0, 20: 1001.0})
-    with pytest.raises(BenchError, match="no entry for step -80"):
-        speed_of_last_steps(tmp_path, steps=100)
+    write_log(tmp_path, {10: 1000.0, 200: 1001.0})
+    with pytest.raises(BenchError, match="no entry for step 300; its log ends at step 200"):
+        speed(times_of_steps(tmp_path), 300, steps=100)
