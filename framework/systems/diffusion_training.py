@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.progress import track
 from torch import Tensor, nn
 
@@ -126,6 +126,10 @@ class DiffusionTraining(System):
         """How often the camera is withheld."""
         ema_decay: float = 0.999
         """Decay of the moving average of the weights."""
+        timestep_shift: float = 1.0
+        """Shift s of the uniform timesteps, as fractions t of the schedule, to s t / (1 + (s - 1) t): above 1, more of them
+        are noisy (arXiv:2403.03206, 5.3.2). An image shows its view until nearly all of it is noise, so that only the
+        last of the noise levels teach what the camera means."""
         prediction: Literal["sample", "velocity"] = "sample"
         """What the network predicts. A clean image lies near few dimensions, which a narrow network can carry; a velocity
         contains the noise of every pixel, which it would have to pass through (arXiv:2511.13720)."""
@@ -146,6 +150,8 @@ class DiffusionTraining(System):
         def __post_init__(self) -> None:
             if self.noise_level_balance < 0.0:
                 raise ValueError(f"noise_level_balance must not be negative, got {self.noise_level_balance:g}.")
+            if self.timestep_shift <= 0.0:
+                raise ValueError(f"timestep_shift must be positive, got {self.timestep_shift:g}.")
             if self.batch_size < 1 or self.num_timesteps < 2:
                 sizes = f"{self.batch_size} and {self.num_timesteps}"
                 raise ValueError(f"batch_size must be at least 1 and num_timesteps at least 2, got {sizes}.")
@@ -178,7 +184,7 @@ class DiffusionTraining(System):
         batch = self._batches.take(step)
         schedule, generator = self.model.schedule, step.generator("diffusion", self.device)
         clean = self.model.codec.encode(batch.images)
-        timestep = torch.randint(len(schedule.alphas), (len(clean),), generator=generator, device=self.device)
+        timestep = self._timesteps(len(clean), generator)
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
         noisy = schedule.add_noise(clean, noise, timestep).noisy
         states, camera = self._conditions(batch, generator)
@@ -243,6 +249,13 @@ class DiffusionTraining(System):
         for index in track(range(number), description="Repeating the draws of the training", transient=True):
             at = replace(step, step=index * step.step // number, mode=mode)
             yield training_draw(at.generator("toybox"), options.batch_size, size=options.image_size)
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Int[Tensor, "B"]:
+        """Noise levels, one for each image."""
+        number, shift = self.config.num_timesteps, self.config.timestep_shift
+        uniform = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
+        shifted = shift * uniform / (1.0 + (shift - 1.0) * uniform)
+        return (number * shifted).long().clamp(max=number - 1)
 
     def _batch(self, step: StepInfo) -> ToyBatch:
         options = self.config
