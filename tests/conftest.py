@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest tests/contracts --registered custom.sunset` holds an extension to what holds of the built-ins."""
     text = "import MODULE first, so that what it registers is tested, too"
     parser.addoption("--registered", action="append", default=[], metavar="MODULE", help=text)
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes share the cores; read when torch is imported, here and in what the tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Only the whole suite is worth several processes, each of which imports torch; `-n 2` asks for them all the same."""
+    return None if config.args == [str(ROOT / "tests")] or config.args == ["tests"] else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
