@@ -16,6 +16,8 @@ from torch import Tensor
 from framework.structures.views import Views
 
 CAMERA_DIM = 7
+AZIMUTH = (0, 1)
+"""Where the vector holds sin and cos of the azimuth."""
 NEAR, FAR = 0.1, 100.0
 """Ends of the view frustum in matrices that project, world units."""
 

@@ -24,7 +24,7 @@ from framework.core.files import write_text
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.step import Mode, StepInfo, named_generator
-from framework.diffusion.camera_vector import CAMERA_DIM, camera_vector
+from framework.diffusion.camera_vector import AZIMUTH, CAMERA_DIM, camera_vector
 from framework.diffusion.families.codecs import PixelCodec
 from framework.diffusion.families.text import ClipText
 from framework.diffusion.families.unet import UNetModel
@@ -118,6 +118,12 @@ class DiffusionTraining(System):
         """Height and width of the images, pixels."""
         batch_size: int = 32
         """Images a step."""
+        sides_per_scene: int = 1
+        """From how many sides each scene of a batch is seen, evenly around it and in equal noise, so that its images differ
+        in the camera alone: else chance differences between scenes hide what the azimuth means. MVDream trains on four."""
+        azimuth_gain: float = 1.0
+        """Factor on the initial weights of the azimuth's sine and cosine. What they mean depends on the object, which small
+        weights take far longer to begin to learn than what the elevation means."""
         num_timesteps: int = 1000
         """Steps of the cosine noise schedule."""
         caption_dropout: float = 0.12
@@ -152,6 +158,11 @@ class DiffusionTraining(System):
                 raise ValueError(f"noise_level_balance must not be negative, got {self.noise_level_balance:g}.")
             if self.timestep_shift <= 0.0:
                 raise ValueError(f"timestep_shift must be positive, got {self.timestep_shift:g}.")
+            if self.sides_per_scene < 1 or self.batch_size % self.sides_per_scene:
+                sizes = f"{self.batch_size} and {self.sides_per_scene}"
+                raise ValueError(f"batch_size must be a multiple of sides_per_scene, got {sizes}.")
+            if self.azimuth_gain <= 0.0:
+                raise ValueError(f"azimuth_gain must be positive, got {self.azimuth_gain:g}.")
             if self.batch_size < 1 or self.num_timesteps < 2:
                 sizes = f"{self.batch_size} and {self.num_timesteps}"
                 raise ValueError(f"batch_size must be at least 1 and num_timesteps at least 2, got {sizes}.")
@@ -184,8 +195,10 @@ class DiffusionTraining(System):
         batch = self._batches.take(step)
         schedule, generator = self.model.schedule, step.generator("diffusion", self.device)
         clean = self.model.codec.encode(batch.images)
-        timestep = self._timesteps(len(clean), generator)
-        noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        sides = self.config.sides_per_scene
+        timestep = self._timesteps(len(clean) // sides, generator).repeat_interleave(sides)
+        noise = torch.randn(len(clean) // sides, *clean.shape[1:], generator=generator, device=self.device)
+        noise = noise.repeat_interleave(sides, dim=0)
         noisy = schedule.add_noise(clean, noise, timestep).noisy
         states, camera = self._conditions(batch, generator)
         raw = self.model.denoise(noisy, timestep, states, camera)
@@ -248,7 +261,9 @@ class DiffusionTraining(System):
         number = min(step.step, max(1, count // options.batch_size))
         for index in track(range(number), description="Repeating the draws of the training", transient=True):
             at = replace(step, step=index * step.step // number, mode=mode)
-            yield training_draw(at.generator("toybox"), options.batch_size, size=options.image_size)
+            yield training_draw(
+                at.generator("toybox"), options.batch_size, size=options.image_size, sides=options.sides_per_scene
+            )
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Int[Tensor, "B"]:
         """Noise levels, one for each image."""
@@ -259,7 +274,13 @@ class DiffusionTraining(System):
 
     def _batch(self, step: StepInfo) -> ToyBatch:
         options = self.config
-        return training_batch(step.generator("toybox"), options.batch_size, size=options.image_size, device=self.device)
+        return training_batch(
+            step.generator("toybox"),
+            options.batch_size,
+            size=options.image_size,
+            sides=options.sides_per_scene,
+            device=self.device,
+        )
 
     def _conditions(self, batch: ToyBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         count = len(batch.captions)
@@ -367,6 +388,8 @@ def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
         addition_embed_type_num_heads=shape.heads,
     )
     nn.init.zeros_(unet.add_embedding.norm2.weight)  # it begins without a say
+    with torch.no_grad():
+        unet.class_embedding.linear_1.weight[:, list(AZIMUTH)] *= config.azimuth_gain
     # The fused attention's backward pass takes a quarter of a training step on a CPU; plain products do not.
     unet.set_attn_processor(AttnProcessor())
     return cast(nn.Module, unet)

@@ -89,17 +89,22 @@ def training_draw(
     size: int = 64,
     views: ViewDistribution | None = None,
     contents: CaptionDistribution | None = None,
+    sides: int = 1,
 ) -> ToyDraw:
     """The draws of `training_batch`, which takes the same arguments."""
-    contents = contents or CaptionDistribution()
-    sampled = (views or ViewDistribution()).sample(batch_size, size=size, generator=generator)
+    if sides < 1 or batch_size % sides:
+        raise ValueError(f"batch_size must be a multiple of sides, got {batch_size} and {sides}.")
+    contents, count = contents or CaptionDistribution(), batch_size // sides
+    sampled = (views or ViewDistribution()).sample(count, size=size, generator=generator).from_sides(sides)
+    angles = list(zip(sampled.azimuth.tolist(), sampled.elevation.tolist(), strict=True))
     source = Uniform(generator)
     captions, specs, nuisances = [], [], []
-    for azimuth, elevation in zip(sampled.azimuth.tolist(), sampled.elevation.tolist(), strict=True):
-        text, spec = _captioned_spec(source, contents, view_words(azimuth, elevation))
-        captions.append(text)
-        specs.append(spec)
-        nuisances.append(source.vector(spec.num_nuisances))
+    for number in range(count):
+        named, says_view, spec = _captioned_spec(source, contents)
+        seen_from = angles[number * sides : (number + 1) * sides]
+        captions += [caption(replace(named, view=view_words(*view) if says_view else None)) for view in seen_from]
+        specs += [spec] * sides
+        nuisances += [source.vector(spec.num_nuisances)] * sides
     return ToyDraw(captions, specs, nuisances, sampled)
 
 
@@ -110,6 +115,7 @@ def training_batch(
     size: int = 64,
     views: ViewDistribution | None = None,
     contents: CaptionDistribution | None = None,
+    sides: int = 1,
     device: torch.device | str = "cpu",
 ) -> ToyBatch:
     """Captioned renders of new scenes.
@@ -119,9 +125,10 @@ def training_batch(
         batch_size: Number of images.
         size: Height and width, pixels.
         views, contents: The distributions; those that the bundled prior was trained on by default.
+        sides: From how many sides, evenly around it, each scene is seen in consecutive images, which are alike else.
         device: Where images are rendered. The draws do not depend on it.
     """
-    drawn = training_draw(generator, batch_size, size=size, views=views, contents=contents)
+    drawn = training_draw(generator, batch_size, size=size, views=views, contents=contents, sides=sides)
     scenes = [build(spec, nuisance) for spec, nuisance in zip(drawn.specs, drawn.nuisances, strict=True)]
     sampled = drawn.views.to(device)
     pack = ScenePack.from_scenes(scenes).to(device)
@@ -154,7 +161,8 @@ class Uniform:
         return options[min(int(self.uniform() * len(options)), len(options) - 1)]
 
 
-def _captioned_spec(source: Uniform, contents: CaptionDistribution, view: str) -> tuple[str, SceneSpec]:
+def _captioned_spec(source: Uniform, contents: CaptionDistribution) -> tuple[SceneSpec, bool, SceneSpec]:
+    """What a caption says of a scene, whether it says the view, too, and what the scene shows."""
     is_colorless = source.chance(contents.colorless_share)
     typical_share = contents.typical_color_share if is_colorless else 0.0
     kind = source.uniform()
@@ -162,8 +170,7 @@ def _captioned_spec(source: Uniform, contents: CaptionDistribution, view: str) -
     while is_held_out(spec):
         spec = random_spec(source, contents, kind, typical_share)
     objects = tuple(_as_captioned(item, is_colorless) for item in spec.objects)
-    named = replace(spec, objects=objects, view=None if source.chance(contents.viewless_share) else view)
-    return caption(named), spec
+    return replace(spec, objects=objects), not source.chance(contents.viewless_share), spec
 
 
 def random_spec(source: Uniform, contents: CaptionDistribution, kind: float, typical_share: float) -> SceneSpec:

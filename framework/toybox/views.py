@@ -6,7 +6,8 @@ from those weights is best rendered likewise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,31 @@ class ToyViews(TensorRecord):
     distance: Float[Tensor, "B"]
     lights: Lights
     background: Float[Tensor, "B 3"]
+
+    def from_sides(self, sides: int) -> ToyViews:
+        """Each view and, right after it, those that stand evenly around the object with it; all else stays equal."""
+        turn = torch.arange(sides, device=self.device) * (2.0 * math.pi / sides)
+        repeated = self.map(lambda value: value.repeat_interleave(sides, dim=0))
+        turn = turn.repeat(len(self))
+        azimuth = torch.remainder(repeated.azimuth + turn + math.pi, 2.0 * math.pi) - math.pi
+        cameras = repeated.cameras
+        turned = Cameras.orbit(
+            azimuth,
+            repeated.elevation,
+            repeated.distance,
+            cameras.fov_y,
+            height=cameras.height,
+            width=cameras.width,
+        )
+        lights = replace(repeated.lights, positions=_turned(repeated.lights.positions, turn))
+        return replace(repeated, cameras=turned, azimuth=azimuth, lights=lights)
+
+
+def _turned(points: Float[Tensor, "B 3"], angle: Float[Tensor, "B"]) -> Float[Tensor, "B 3"]:
+    """The points, turned about +z by angles in radians."""
+    x, y, z = points.unbind(dim=-1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)
 
 
 @dataclass(frozen=True, kw_only=True)

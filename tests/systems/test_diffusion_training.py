@@ -105,6 +105,19 @@ def test_the_card_says_how_good_samples_are_by_every_measure(tmp_path: Path, mon
     assert quality["memorising"]["trained_images"] == quality["memorising"]["untrained_images"] == 80
 
 
+def test_shifted_timesteps_are_distributed_as_their_formula_says() -> None:
+    # P(T <= t) = t / (s - (s - 1) t), the inverse of the shift.
+    for shift in (1.0, 4.0):
+        run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", (*TINY, f"system.timestep_shift={shift}"))
+        system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
+        drawn = system._timesteps(20_000, torch.Generator().manual_seed(0))
+        assert drawn.min() == 0 and drawn.max() == 19
+        for number in (5, 10, 15):
+            fraction = number / 20
+            expected = fraction / (shift - (shift - 1.0) * fraction)
+            assert (drawn < number).double().mean().item() == pytest.approx(expected, abs=0.01)
+
+
 def test_draws_are_those_of_the_training_or_new_ones() -> None:
     run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", TINY)
     system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
@@ -186,6 +199,7 @@ def test_values_out_of_range_are_refused_with_their_place(tmp_path: Path) -> Non
     for setting, message in (
         ("system.caption_dropout=2", "system: caption_dropout must lie in [0, 1], got 2. (command line)"),
         ("system.batch_size=0", "system: batch_size must be at least 1 and num_timesteps at least 2, got 0 and 1000."),
+        ("system.timestep_shift=0", "system: timestep_shift must be positive, got 0."),
         ("seed=0", "system: image_size 15 cannot be halved as often as the model's channels need."),
     ):
         with pytest.raises(ConfigError) as caught:
