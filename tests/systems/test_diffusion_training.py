@@ -118,6 +118,38 @@ def test_shifted_timesteps_are_distributed_as_their_formula_says() -> None:
             assert (drawn < number).double().mean().item() == pytest.approx(expected, abs=0.01)
 
 
+def test_sides_of_a_scene_are_seen_through_equal_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = (*TINY, "system.batch_size=6", "system.sides_per_scene=3")
+    run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", settings)
+    system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
+    seen = []
+
+    def denoise(noisy: torch.Tensor, timestep: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append((noisy, timestep))
+        return torch.zeros_like(noisy)
+
+    monkeypatch.setattr(system.model, "denoise", denoise)
+    step = StepInfo(0, 4, run.seed)
+    system.training_step(step)
+    clean = system.model.codec.encode(system._batch(step).images)
+    [(noisy, timestep)] = seen
+    alpha, sigma = system.model.schedule.at(timestep)
+    noise = ((noisy - alpha * clean) / sigma).reshape(2, 3, -1)
+    assert (timestep.view(2, 3) == timestep.view(2, 3)[:, :1]).all()
+    torch.testing.assert_close(noise, noise[:, :1].expand_as(noise), atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(noise[0, 0], noise[1, 0], atol=0.1)
+
+
+def test_the_azimuth_can_begin_with_more_weight_than_the_rest() -> None:
+    weights = []
+    for gain in (1.0, 8.0):
+        run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", (*TINY, f"system.azimuth_gain={gain}"))
+        system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
+        weights.append(system.unet.class_embedding.linear_1.weight)
+    torch.testing.assert_close(weights[1][:, :2], 8.0 * weights[0][:, :2])
+    assert torch.equal(weights[1][:, 2:], weights[0][:, 2:])
+
+
 def test_draws_are_those_of_the_training_or_new_ones() -> None:
     run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", TINY)
     system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
@@ -199,6 +231,8 @@ def test_values_out_of_range_are_refused_with_their_place(tmp_path: Path) -> Non
     for setting, message in (
         ("system.caption_dropout=2", "system: caption_dropout must lie in [0, 1], got 2. (command line)"),
         ("system.batch_size=0", "system: batch_size must be at least 1 and num_timesteps at least 2, got 0 and 1000."),
+        ("system.sides_per_scene=5", "system: batch_size must be a multiple of sides_per_scene, got 32 and 5."),
+        ("system.azimuth_gain=0", "system: azimuth_gain must be positive, got 0."),
         ("system.timestep_shift=0", "system: timestep_shift must be positive, got 0."),
         ("seed=0", "system: image_size 15 cannot be halved as often as the model's channels need."),
     ):

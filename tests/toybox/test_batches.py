@@ -42,6 +42,24 @@ def test_a_draw_is_what_a_batch_renders() -> None:
     assert torch.equal(first.get_state(), second.get_state())
 
 
+def test_a_scene_is_seen_from_several_sides_and_its_captions_say_which() -> None:
+    contents = CaptionDistribution(viewless_share=0.0)
+    batch = training_batch(torch.Generator().manual_seed(0), 12, size=16, contents=contents, sides=4)
+    for first in (0, 4, 8):
+        of_scene = slice(first, first + 4)
+        assert len({str(scene) for scene in batch.scenes[of_scene]}) == 1
+        angles = zip(batch.views.azimuth[of_scene].tolist(), batch.views.elevation[of_scene].tolist(), strict=True)
+        views = [parse_prompt(text).view for text in batch.captions[of_scene]]
+        assert views == [view_words(*pair) for pair in angles]
+        assert len({text.split(",")[0] for text in batch.captions[of_scene]}) == 1
+    assert len({str(scene) for scene in batch.scenes}) == 3
+
+
+def test_a_batch_that_cannot_be_cut_into_sides_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size must be a multiple of sides, got 6 and 4"):
+        training_draw(torch.Generator().manual_seed(0), 6, sides=4)
+
+
 def test_a_generator_goes_on_to_new_scenes() -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = training_batch(generator, 4, size=16), training_batch(generator, 4, size=16)

@@ -56,6 +56,28 @@ def test_lights_stand_on_the_side_of_the_camera() -> None:
     torch.testing.assert_close(torch.nn.functional.cosine_similarity(*positions, dim=-1), torch.ones(10))
 
 
+def test_sides_stand_evenly_around_the_object_and_differ_in_nothing_else() -> None:
+    views = sample(count=3)
+    sides = views.from_sides(4)
+    assert len(sides) == 12 and torch.equal(sides.background, views.background.repeat_interleave(4, dim=0))
+    assert sides.azimuth.min() >= -math.pi and sides.azimuth.max() < math.pi
+    torch.testing.assert_close(sides.cameras.positions[::4], views.cameras.positions)
+    # Camera and light turn together: what the camera sees of the light stays as it was.
+    for name in ("distance", "elevation"):
+        assert torch.equal(getattr(sides, name), getattr(views, name).repeat_interleave(4))
+    camera, light = sides.cameras.positions.view(3, 4, 3), sides.lights.positions.view(3, 4, 3)
+    turned = torch.stack([-camera[:, :3, 1], camera[:, :3, 0], camera[:, :3, 2]], dim=-1)
+    torch.testing.assert_close(camera[:, 1:], turned, atol=1e-5, rtol=0)
+    between = (camera - light).norm(dim=-1)
+    torch.testing.assert_close(between, between[:, :1].expand(3, 4))
+
+
+def test_one_side_is_the_view_itself() -> None:
+    views = sample(count=3)
+    torch.testing.assert_close(views.from_sides(1).cameras.camera_to_world, views.cameras.camera_to_world)
+    torch.testing.assert_close(views.from_sides(1).azimuth, views.azimuth)
+
+
 def test_the_generator_is_the_only_source() -> None:
     first, second, other = sample(count=5), sample(count=5), sample(count=5, seed=1)
     assert torch.equal(first.background, second.background)
