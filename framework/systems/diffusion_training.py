@@ -142,6 +142,9 @@ class DiffusionTraining(System):
         noise_level_balance: float = 0.1
         """Weight of the velocity's error in the loss, beside 1 for the error of the image. The velocity's alone is nearly
         all about fine noise, and teaches little about what stands behind much noise, where distillation asks."""
+        background_weight: float = 1.0
+        """Weight of the error in the mean colour of the background, beside 1 for all other errors. Where there is much
+        noise, the colour of the background is what is least known, and its error drowns what the camera means."""
         start_from: str | None = None
         """A folder of weights to start from, `bundled` for those of the package; by default random ones."""
         sheet_guidance_scale: float = 5.0
@@ -166,7 +169,7 @@ class DiffusionTraining(System):
             if self.batch_size < 1 or self.num_timesteps < 2:
                 sizes = f"{self.batch_size} and {self.num_timesteps}"
                 raise ValueError(f"batch_size must be at least 1 and num_timesteps at least 2, got {sizes}.")
-            for name in ("caption_dropout", "camera_dropout", "ema_decay"):
+            for name in ("caption_dropout", "camera_dropout", "ema_decay", "background_weight"):
                 if not 0.0 <= getattr(self, name) <= 1.0:
                     raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name):g}.")
             if self.image_size % (self.model.pixel_unshuffle * 2 ** (len(self.model.channels) - 1)):
@@ -206,8 +209,10 @@ class DiffusionTraining(System):
         predicted = Prediction(raw, noisy, alpha, sigma, self.config.prediction).sample
         # The error of the velocity is that of the image over sigma; towards no noise it would outgrow everything.
         weight = 1.0 + self.config.noise_level_balance / sigma.square().clamp(min=_LEAST_VARIANCE)
+        share = self.config.background_weight
+        error = background_weighted(predicted - clean, batch.renders.opacity.permute(0, 3, 1, 2), share)
         terms = LossTerms()
-        terms.add("denoising", TermOutput({"denoising": (weight * (predicted - clean).square()).mean()}), weight=1.0)
+        terms.add("denoising", TermOutput({"denoising": (weight * error).mean()}), weight=1.0)
         return terms
 
     @torch.no_grad()
@@ -361,6 +366,19 @@ def _renumber(text_encoder: nn.Module, old: Mapping[str, int], new: Mapping[str,
     """Give each token the number it has in `new`, in place; tokens that `old` does not know keep what stands there."""
     table = cast(Any, text_encoder).get_input_embeddings().weight.data
     table[[new[token] for token in new if token in old]] = table[[old[token] for token in new if token in old]]
+
+
+def background_weighted(
+    error: Float[Tensor, "B C H W"], opacity: Float[Tensor, "B 1 H W"], share: float
+) -> Float[Tensor, "B C H W"]:
+    """The squared error, with that part of it multiplied by `share` that is one colour all over the background.
+
+    The background is what `opacity` leaves free. Where it is 0 or 1 both parts are orthogonal, so that a share of 1 sums to
+    the squared error itself.
+    """
+    free = 1.0 - opacity
+    mean = (free * error).sum(dim=(2, 3), keepdim=True) / free.sum(dim=(2, 3), keepdim=True).clamp(min=1.0)
+    return (error - free * mean).square() + share * (free * mean).square()
 
 
 def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
