@@ -29,7 +29,7 @@ TINY = (
     "trainer.validate_every=0",
     "system.model={channels: [8, 16], attending_levels: 1, groups: 4, heads: 2, text_width: 16, text_layers: 1}",
     "system.image_size=16",
-    "system.batch_size=2",
+    "system.batch_size=4",
     "system.num_timesteps=20",
     "system.judged_prompts=0",
     "system.judging.prompts=0",
@@ -87,7 +87,7 @@ def test_the_exported_folder_opens_as_a_prior_with_the_averaged_weights(finished
 def test_the_card_names_recipe_seed_and_vocabulary(finished: RunDirectory) -> None:
     card = json.loads((finished.root / "prior" / "card.json").read_text())
     assert card["seed"] == 0 and card["steps"] == 4
-    assert card["recipe"]["system"]["batch_size"] == 2
+    assert card["recipe"]["system"]["batch_size"] == 4
     assert {"red", "snowman", "front", "view"} <= set(card["vocabulary"])
     assert {"commit", "machine", "versions"} == card["made_by"].keys()
 
@@ -102,7 +102,7 @@ def test_the_card_says_how_good_samples_are_by_every_measure(tmp_path: Path, mon
     quality = json.loads((tmp_path / "prior" / "card.json").read_text())["quality"]
     assert quality["prompts"] == 1 and quality["right"] in (0.0, 1.0)
     assert quality["judge"]["views"] == 1 and quality["judge"]["dev"]["single"]["prompts"] == 11
-    assert quality["memorising"]["trained_images"] == quality["memorising"]["untrained_images"] == 80
+    assert quality["memorising"]["trained_images"] == quality["memorising"]["untrained_images"] == 160
 
 
 def test_shifted_timesteps_are_distributed_as_their_formula_says() -> None:
@@ -178,9 +178,9 @@ def test_draws_are_those_of_the_training_or_new_ones() -> None:
     end = StepInfo(4, 4, run.seed, mode="export")
     batches = [system._batch(StepInfo(number, 4, run.seed)) for number in range(4)]
     assert [draw.captions for draw in system.draws(end, "train", 100)] == [batch.captions for batch in batches]
-    assert [draw.captions for draw in system.draws(end, "train", 4)] == [batches[i].captions for i in (0, 2)]
+    assert [draw.captions for draw in system.draws(end, "train", 8)] == [batches[i].captions for i in (0, 2)]
     others = [text for draw in system.draws(end, "test", 100) for text in draw.captions]
-    assert others != [text for batch in batches for text in batch.captions] and len(others) == 8
+    assert others != [text for batch in batches for text in batch.captions] and len(others) == 16
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
