@@ -36,7 +36,9 @@ from framework.diffusion.sampling import prompt_conditions, sample
 from framework.structures.losses import LossTerms, TermOutput
 from framework.systems.ahead import Ahead
 from framework.systems.base import System
+from framework.systems.image_error import background_weighted
 from framework.systems.images import sheet
+from framework.systems.prior_cameras import SIDES_PROMPTS, samples_from_sides, turned_camera_errors
 from framework.systems.prior_quality import (
     JudgingConfig,
     MemorizingConfig,
@@ -151,6 +153,8 @@ class DiffusionTraining(System):
         """Guidance scale of the sample sheet, and of the samples that are judged."""
         judged_prompts: int = 200
         """Trained prompts of which a sample is compared with true renders when the model is exported; 0 for none."""
+        turned_cameras: int = 96
+        """Images on which is then measured what the prior makes of the camera; 0 for none."""
         judging: JudgingConfig = field(default_factory=lambda: JudgingConfig())
         """Samples that the judge is shown then."""
         memorizing: MemorizingConfig = field(default_factory=lambda: MemorizingConfig())
@@ -224,9 +228,11 @@ class DiffusionTraining(System):
         torch._foreach_lerp_(kept, present, 1.0 - decay)
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
-        """A sheet of samples of the averaged weights, one for each of `SHEET_PROMPTS`."""
-        samples = self.sample(SHEET_PROMPTS, step)
-        return {"samples": sheet(samples, columns=8)}
+        """Samples of the averaged weights: one for each of `SHEET_PROMPTS`, and objects from all sides, a row for each."""
+        samples, scale = self.sample(SHEET_PROMPTS, step), self.config.sheet_guidance_scale
+        generator = step.generator("sides", self.device)
+        sides = samples_from_sides(self.averaged_prior(), guidance_scale=scale, generator=generator)
+        return {"samples": sheet(samples, columns=8), "sides": sheet(sides, columns=len(sides) // len(SIDES_PROMPTS))}
 
     def sample(self, prompts: tuple[str, ...], step: StepInfo) -> Float[Tensor, "B H W 3"]:
         """Images of prompts by the averaged weights."""
@@ -347,6 +353,9 @@ class DiffusionTraining(System):
         if options.judged_prompts:
             generator = step.generator("quality")
             found |= right_objects(prior, count=options.judged_prompts, generator=generator, guidance_scale=scale)
+        if options.turned_cameras:
+            generator = step.generator("quality.camera")
+            found["camera"] = turned_camera_errors(prior, count=options.turned_cameras, generator=generator)
         if options.judging.prompts and has_bundled_judge():
             generator = step.generator("quality.judge")
             found["judge"] = judged_samples(prior, options.judging, generator=generator, guidance_scale=scale)
@@ -366,19 +375,6 @@ def _renumber(text_encoder: nn.Module, old: Mapping[str, int], new: Mapping[str,
     """Give each token the number it has in `new`, in place; tokens that `old` does not know keep what stands there."""
     table = cast(Any, text_encoder).get_input_embeddings().weight.data
     table[[new[token] for token in new if token in old]] = table[[old[token] for token in new if token in old]]
-
-
-def background_weighted(
-    error: Float[Tensor, "B C H W"], opacity: Float[Tensor, "B 1 H W"], share: float
-) -> Float[Tensor, "B C H W"]:
-    """The squared error, with that part of it multiplied by `share` that is one colour all over the background.
-
-    The background is what `opacity` leaves free. Where it is 0 or 1 both parts are orthogonal, so that a share of 1 sums to
-    the squared error itself.
-    """
-    free = 1.0 - opacity
-    mean = (free * error).sum(dim=(2, 3), keepdim=True) / free.sum(dim=(2, 3), keepdim=True).clamp(min=1.0)
-    return (error - free * mean).square() + share * (free * mean).square()
 
 
 def _build_unet(config: DiffusionTraining.Config) -> nn.Module:

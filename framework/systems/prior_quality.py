@@ -17,7 +17,14 @@ from rich.progress import track
 from torch import Tensor
 
 from framework.diffusion.prior import Prior
-from framework.systems.prior_samples import random_views, samples_of, trained_specs, true_renders, untold_light
+from framework.systems.prior_samples import (
+    FEW_STEPS,
+    random_views,
+    samples_of,
+    trained_specs,
+    true_renders,
+    untold_light,
+)
 from framework.toybox.batches import ToyDraw
 from framework.toybox.captions import parse_scene
 from framework.toybox.evaluation.identity import is_same_shape
@@ -33,8 +40,6 @@ from framework.toybox.views import ViewDistribution
 HELD_OUT_LISTS = ("test-pair", "test-toy")
 JUDGED_FROM = ViewDistribution(high_elevation_share=0.0)
 """Views that the judge knows."""
-FEW_STEPS = 12
-"""Denoiser evaluations of most samples; the judge finds as many right with 10 as with 30."""
 
 
 @dataclass(kw_only=True, frozen=True)

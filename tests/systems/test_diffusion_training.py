@@ -18,7 +18,7 @@ from framework.core.run_directory import RunDirectory
 from framework.core.step import StepInfo
 from framework.diffusion.toybox import ToyboxPrior
 from framework.structures.losses import LossTerms
-from framework.systems.diffusion_training import DiffusionTraining, ModelConfig, background_weighted
+from framework.systems.diffusion_training import DiffusionTraining, ModelConfig
 from framework.toybox.evaluation.search import Effort
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,7 @@ TINY = (
     "system.batch_size=4",
     "system.num_timesteps=20",
     "system.judged_prompts=0",
+    "system.turned_cameras=0",
     "system.judging.prompts=0",
     "system.memorizing.samples=0",
 )
@@ -42,6 +43,7 @@ def short_sheets() -> Iterator[None]:
     """Sample sheets of two prompts, which is enough to see that they are drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("framework.systems.diffusion_training.SHEET_PROMPTS", ("a red cube", "a snowman, side view"))
+        patch.setattr("framework.systems.prior_cameras.SIDES_PROMPTS", ("a red car",))
         yield
 
 
@@ -95,11 +97,17 @@ def test_the_card_names_recipe_seed_and_vocabulary(finished: RunDirectory) -> No
 def test_the_card_says_how_good_samples_are_by_every_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("framework.systems.prior_quality.HELD_OUT_LISTS", ("dev",))
     monkeypatch.setattr("framework.toybox.evaluation.memorizing._EFFORT", Effort(starts=8, generations=1, children=8))
-    sizes = ("system.judged_prompts=1", "system.judging={prompts: 2, views: 1}", "system.memorizing.samples=1")
+    sizes = (
+        "system.judged_prompts=1",
+        "system.turned_cameras=2",
+        "system.judging={prompts: 2, views: 1}",
+        "system.memorizing.samples=1",
+    )
     run, _ = load_config(ROOT / "configs" / "toybox" / "prior.yaml", [*TINY, *sizes])
     system = SYSTEMS.build(run.system, run=run, device=torch.device("cpu"))
     system.export(tmp_path, StepInfo(40, 40, mode="export"))
     quality = json.loads((tmp_path / "prior" / "card.json").read_text())["quality"]
+    assert quality["camera"]["images"] == 2 and quality["camera"]["error_turned_90"] > 0
     assert quality["prompts"] == 1 and quality["right"] in (0.0, 1.0)
     assert quality["judge"]["views"] == 1 and quality["judge"]["dev"]["single"]["prompts"] == 11
     assert quality["memorising"]["trained_images"] == quality["memorising"]["untrained_images"] == 160
@@ -138,27 +146,6 @@ def test_sides_of_a_scene_are_seen_through_equal_noise(monkeypatch: pytest.Monke
     assert (timestep.view(2, 3) == timestep.view(2, 3)[:, :1]).all()
     torch.testing.assert_close(noise, noise[:, :1].expand_as(noise), atol=1e-3, rtol=1e-3)
     assert not torch.allclose(noise[0, 0], noise[1, 0], atol=0.1)
-
-
-def test_the_error_of_the_background_as_a_whole_has_a_weight_of_its_own() -> None:
-    generator = torch.Generator().manual_seed(0)
-    error = torch.randn(2, 3, 4, 4, generator=generator)
-    opacity = torch.zeros(2, 1, 4, 4)
-    opacity[:, :, :2] = 1.0
-    whole = background_weighted(error, opacity, 1.0).sum(dim=(1, 2, 3))
-    torch.testing.assert_close(whole, error.square().sum(dim=(1, 2, 3)))
-    # A colour that is wrong all over the background counts by its share, one that is wrong on the object in full.
-    wrong = torch.full((2, 3, 4, 4), 0.5)
-    torch.testing.assert_close(
-        background_weighted(wrong * (1 - opacity), opacity, 0.1), 0.1 * 0.25 * (1 - opacity).expand(2, 3, 4, 4)
-    )
-    torch.testing.assert_close(background_weighted(wrong * opacity, opacity, 0.1), 0.25 * opacity.expand(2, 3, 4, 4))
-    # What differs from place to place is no such colour.
-    striped = torch.tensor([0.5, -0.5]).repeat(8).view(1, 1, 4, 4) * (1 - opacity)
-    torch.testing.assert_close(
-        background_weighted(striped.expand(2, 3, 4, 4), opacity, 0.0).sum(), torch.tensor(2 * 3 * 8 * 0.25)
-    )
-    assert background_weighted(error, torch.ones_like(opacity), 0.0).isfinite().all()
 
 
 def test_the_azimuth_can_begin_with_more_weight_than_the_rest() -> None:
