@@ -168,6 +168,9 @@ class DiffusionTraining(System):
             if self.sides_per_scene < 1 or self.batch_size % self.sides_per_scene:
                 sizes = f"{self.batch_size} and {self.sides_per_scene}"
                 raise ValueError(f"batch_size must be a multiple of sides_per_scene, got {sizes}.")
+            if min(self.judged_prompts, self.turned_cameras) < 0:
+                counts = f"{self.judged_prompts} and {self.turned_cameras}"
+                raise ValueError(f"judged_prompts and turned_cameras must not be negative, got {counts}.")
             if self.azimuth_gain <= 0.0:
                 raise ValueError(f"azimuth_gain must be positive, got {self.azimuth_gain:g}.")
             if self.batch_size < 1 or self.num_timesteps < 2:

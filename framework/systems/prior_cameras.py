@@ -27,6 +27,8 @@ TURNS_DEG = (0, 90, 180)
 SIDES_PROMPTS = ("a red car", "a yellow duck", "a blue robot", "a brown chair")
 """Objects whose sides differ; no word says which is shown."""
 _SIDES = 4
+_POOL = 400
+"""Trained prompts among which those with a front are looked for."""
 _NOISE = 0.95
 """Fraction of the timesteps at which an image hardly shows its side any more."""
 
@@ -46,8 +48,8 @@ def turned_camera_errors(prior: Prior, *, count: int, generator: torch.Generator
         Mean squared errors of images in [-1, 1], but for the background's colour, by how far the camera was turned.
     """
     started = time.perf_counter()
-    specs = [spec for spec in trained_specs(4 * count) if _has_front(spec)]
-    specs = [specs[index % len(specs)] for index in range(count)]
+    fronted = [spec for spec in trained_specs(_POOL) if _has_front(spec)]
+    specs = [fronted[index * len(fronted) // count % len(fronted)] for index in range(count)]
     drawn = ViewDistribution(high_elevation_share=0.0).sample(count, size=prior.sample_shape[-1], generator=generator)
     scenes = [build(spec, torch.rand(spec.num_nuisances, generator=generator).tolist()) for spec in specs]
     images = render(

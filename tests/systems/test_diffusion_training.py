@@ -240,6 +240,10 @@ def test_values_out_of_range_are_refused_with_their_place(tmp_path: Path) -> Non
         ("system.caption_dropout=2", "system: caption_dropout must lie in [0, 1], got 2. (command line)"),
         ("system.batch_size=0", "system: batch_size must be at least 1 and num_timesteps at least 2, got 0 and 1000."),
         ("system.sides_per_scene=5", "system: batch_size must be a multiple of sides_per_scene, got 32 and 5."),
+        (
+            "system.turned_cameras=-1",
+            "system: judged_prompts and turned_cameras must not be negative, got 200 and -1.",
+        ),
         ("system.azimuth_gain=0", "system: azimuth_gain must be positive, got 0."),
         ("system.timestep_shift=0", "system: timestep_shift must be positive, got 0."),
         ("seed=0", "system: image_size 15 cannot be halved as often as the model's channels need."),
