@@ -280,7 +280,7 @@ class DiffusionTraining(System):
             )
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Int[Tensor, "B"]:
-        """Noise levels, one for each image."""
+        """Noise levels, one for each scene."""
         number, shift = self.config.num_timesteps, self.config.timestep_shift
         uniform = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
         shifted = shift * uniform / (1.0 + (shift - 1.0) * uniform)

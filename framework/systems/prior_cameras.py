@@ -15,12 +15,10 @@ from framework.diffusion.prior import Prior
 from framework.diffusion.sampling import guided_prediction, prompt_conditions, sample
 from framework.structures.views import Views
 from framework.systems.image_error import background_weighted
-from framework.systems.prior_samples import BATCH_SIZE, FEW_STEPS, trained_specs, untold_light
+from framework.systems.prior_samples import BATCH_SIZE, FEW_STEPS, trained_specs, true_renders, untold_light
 from framework.toybox.captions import caption
 from framework.toybox.families import FAMILIES
-from framework.toybox.pack import ScenePack
-from framework.toybox.rendering import render
-from framework.toybox.scenes import SceneSpec, build
+from framework.toybox.scenes import SceneSpec
 from framework.toybox.views import ViewDistribution
 
 TURNS_DEG = (0, 90, 180)
@@ -51,10 +49,7 @@ def turned_camera_errors(prior: Prior, *, count: int, generator: torch.Generator
     fronted = [spec for spec in trained_specs(_POOL) if _has_front(spec)]
     specs = [fronted[index * len(fronted) // count % len(fronted)] for index in range(count)]
     drawn = ViewDistribution(high_elevation_share=0.0).sample(count, size=prior.sample_shape[-1], generator=generator)
-    scenes = [build(spec, torch.rand(spec.num_nuisances, generator=generator).tolist()) for spec in specs]
-    images = render(
-        ScenePack.from_scenes(scenes), cameras=drawn.cameras, lights=drawn.lights, background=drawn.background
-    )
+    images = true_renders(specs, drawn, generator)
     noise = torch.randn(count, *prior.sample_shape, generator=generator)
     views, prompts = untold_light(drawn), [caption(spec) for spec in specs]
     errors: dict[int, list[Tensor]] = {turn: [] for turn in TURNS_DEG}

@@ -141,7 +141,7 @@ def judged_samples(
     verdicts = []
     for number, spec in enumerate(track(specs, description="Showing samples to the judge", transient=True)):
         rows = slice(number * config.views, (number + 1) * config.views)
-        true = true_renders(repeated[rows], views[rows], generator)
+        true = true_renders(repeated[rows], views[rows], generator).rgb
         verdicts.append(_Verdict.of(spec, images[rows], true))
     judged = {name: _by_kind([item for item in verdicts if item.spec in listed]) for name, listed in lists.items()}
     return {

@@ -19,6 +19,7 @@ from framework.toybox.pack import ScenePack
 from framework.toybox.rendering import render
 from framework.toybox.scenes import SceneSpec, build
 from framework.toybox.splits import prompt_lists
+from framework.toybox.tracing import ToyImages
 from framework.toybox.views import ToyViews, ViewDistribution
 
 BATCH_SIZE = 50
@@ -65,11 +66,11 @@ def samples_of(
     return torch.cat(images)
 
 
-def true_renders(specs: Sequence[SceneSpec], views: ToyViews, generator: torch.Generator) -> Float[Tensor, "B H W 3"]:
+def true_renders(specs: Sequence[SceneSpec], views: ToyViews, generator: torch.Generator) -> ToyImages:
     """What a perfect prior might draw of scenes: a render of each, with all that its caption leaves open at random."""
     scenes = [build(spec, torch.rand(spec.num_nuisances, generator=generator).tolist()) for spec in specs]
     pack = ScenePack.from_scenes(scenes)
-    return render(pack, cameras=views.cameras, lights=views.lights, background=views.background).rgb
+    return render(pack, cameras=views.cameras, lights=views.lights, background=views.background)
 
 
 def trained_specs(count: int) -> list[SceneSpec]:

@@ -230,7 +230,7 @@ def check_captions(prior: Prior, *, seed: int) -> Check:
         caption(dataclasses.replace(spec, view=view))  # the same side, another object
         for spec, view in zip([*specs[1:], specs[0]], words, strict=True)
     ]
-    images = true_renders(specs, views, generator).to(prior.device)
+    images = true_renders(specs, views, generator).rgb.to(prior.device)
     told = untold_light(views).to(prior.device) if prior.takes_camera else None
     clean = torch.cat([prior.encode(image[None]).float() for image in images])
     errors = relative_errors(prior, clean, list(zip(right, wrong, strict=True)), told, seed=seed)  # (2, N, T)
