@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, custom: Path) -> int:
     if options.run is None:
         raise ConfigError("--run is missing: name the run folder, such as --run outputs/dreamfusion/a-snowman@...")
     console = Console()
-    directory = RunDirectory.open(options.run)
+    directory = RunDirectory.open(options.run).result()
     tree = override(load_tree(directory.config), options.settings)
     extensions.load(custom, only=extensions.named_in(tree), without=options.without)
     config = parse(RunConfig, tree)

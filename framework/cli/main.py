@@ -21,6 +21,7 @@ DESCRIPTION = "Text to 3D by distilling diffusion models. Training is what happe
 EPILOG = """examples:
   python launch.py --config configs/dreamfusion.yaml prompt="a red mushroom"
   python launch.py --config configs/dreamfusion.yaml resume=last
+  python launch.py --config configs/magic3d.yaml prompt="a yellow duck" --stage coarse
   python launch.py --export --run outputs/dreamfusion/a-red-mushroom@20260101-120000
   python launch.py --evaluate outputs/dreamfusion/*
   python launch.py --list geometry
@@ -64,6 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--run", type=Path, metavar="DIR", help="run folder that --validate, --test, --export and --report read"
+    )
+    parser.add_argument("--stage", metavar="NAME", help="train this one of the config's stages, and no other")
+    parser.add_argument(
+        "--from", dest="start", metavar="RUN|MESH", help="start from the scene of a run, or from a mesh file"
     )
     parser.add_argument(
         "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
@@ -134,21 +139,28 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
 def _with_config(options: argparse.Namespace) -> int:
     from framework.cli import extensions
-    from framework.core.config import parse
-    from framework.core.run_config import RunConfig
+    from framework.core.stages import parse_stages, stage_trees
     from framework.core.yaml_tree import load_tree, override
 
-    tree = override(load_tree(options.config), options.settings)
+    start = [] if options.start is None else [f"start_from={options.start}"]
+    tree = override(load_tree(options.config), [*options.settings, *start])
     extensions.load(ROOT / "custom", only=extensions.named_in(tree), without=options.without)
-    run = parse(RunConfig, tree)
+    configs = parse_stages(tree)
     if options.print_config:
         from framework.cli.resolved import print_config
 
-        return print_config(run, tree)
-    from framework.cli import train
+        trees = {"": tree} if "" in configs else stage_trees(tree)
+        for name, config in configs.items():
+            print_config(config, trees[name], stage=name)
+        return 0
+    from framework.cli import stages, train
 
     try:
-        return train.run(run, options)
+        if "" not in configs:
+            return stages.run(configs, options)
+        if options.stage is not None:
+            raise ConfigError(f"--stage {options.stage}: {options.config} has no stages.")
+        return train.run(configs[""], options)
     except ConfigError as error:
         raise error.located(tree.origin) from error
 

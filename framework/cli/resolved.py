@@ -13,11 +13,12 @@ from framework.core.run_config import RunConfig
 from framework.core.yaml_tree import Path_, Tree
 
 
-def print_config(run: RunConfig, tree: Tree) -> int:
+def print_config(run: RunConfig, tree: Tree, *, stage: str = "") -> None:
     """Print the resolved config, each value with `default`, its file and line, or `command line`."""
+    if stage:
+        print(f"# stage {stage}")
     for line in _tagged(dump(run), (), _Origins(tree, run)):
         print(line)
-    return 0
 
 
 class _Origins:

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _target(path: Path, prompt: str | None) -> Target:
     if path.is_dir():
-        directory = RunDirectory.open(path)
+        directory = RunDirectory.open(path).result()
         if not directory.model.is_file():
             raise UserError(f"{path}: has no exported mesh. Make one with --export --run {path}")
         return Target(directory.model, prompt or _prompt_of(directory), directory)

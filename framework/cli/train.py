@@ -36,7 +36,18 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     resumed = _resumed(config)
     check(config)
     directory, checkpoint = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), None)
-    _say(console, f"Writing to {directory.root}")
+    return run_in(directory, config, checkpoint, console, options)
+
+
+def run_in(
+    directory: RunDirectory,
+    config: RunConfig,
+    checkpoint: Path | None,
+    console: Console,
+    options: argparse.Namespace,
+) -> int:
+    """Train in a run folder, from a checkpoint if there is one, then export; returns the exit status."""
+    say(console, f"Writing to {directory.root}")
     started = time.monotonic()
     system, shell = _prepare(config, directory, checkpoint, options)
     directory.set_state("running", step=shell.steps_done)
@@ -46,7 +57,7 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
         was_stopped = fit(system, shell, directory, console, options)
     except BaseException as error:
         if directory.state().get("state") == "running":
-            directory.set_state("failed", step=directory.state().get("step", 0), reason=_cause(error))
+            directory.set_state("failed", step=directory.state().get("step", 0), reason=cause(error))
         _add_costs(directory, time.monotonic() - started)
         if isinstance(error, Exception):  # Else the user wants to quit at once.
             report(directory, console)
@@ -54,20 +65,28 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     _add_costs(directory, time.monotonic() - started)
     report(directory, console)
     if was_stopped:
-        _say(console, f"Stopped and saved. Go on with: resume={directory.root}")
+        say(console, f"Stopped and saved. Go on with: resume={directory.whole().root}")
         return INTERRUPTED
-    _say(console, f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
+    say(console, f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
     return 0
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig, *, source: RunConfig | None = None) -> None:
     """Raise every misfit between the parts of a config, before anything is built.
+
+    Args:
+        config: What is to be trained.
+        source: The stage that it starts from; without one, `start_from` is a path.
 
     Raises:
         ConfigError: With all of them.
     """
     system = SYSTEMS.find(SYSTEMS.name_of(config.system))
     problems = system.check(config.system, config)
+    if config.start_from is not None:
+        from framework.systems.starting import start_problems
+
+        problems += start_problems(config, source)
     if problems:
         raise ConfigError(problems)
 
@@ -101,10 +120,10 @@ def report(directory: RunDirectory, console: Console) -> None:
 def name_files(paths: Iterable[Path], directory: RunDirectory, console: Console) -> None:
     """Print the files that were written, relative to the run folder."""
     for path in paths:
-        _say(console, f"  {path.relative_to(directory.root)}")
+        say(console, f"  {path.relative_to(directory.root)}")
 
 
-def _say(console: Console, line: str) -> None:
+def say(console: Console, line: str) -> None:
     """Print a line with paths as it is: not wrapped, and brackets in it are no markup."""
     console.print(line, soft_wrap=True, markup=False, highlight=False)
 
@@ -126,6 +145,7 @@ def build(
 ) -> tuple[System, Shell]:
     """The system and its shell, restored from `checkpoint` if there is one."""
     from framework.core.checkpoint import check_same_components, load_checkpoint
+    from framework.systems.optimization import freeze
 
     target = device(options.gpu)
     check_backends(config, target)
@@ -133,7 +153,13 @@ def build(
     if checkpoint is not None:
         content = load_checkpoint(checkpoint)
         check_same_components(content["config"]["system"], dump(config)["system"], checkpoint)
-    system = SYSTEMS.build(config.system, run=config, device=target).to(target)
+    system = SYSTEMS.build(config.system, run=config, device=target)
+    if content is not None:
+        system.make_room(content["state"]["system"])
+    elif config.start_from is not None:
+        system.start_from(Path(config.start_from))
+    system.to(target)
+    freeze(system, config.freeze)
     # Not before: Lightning takes seconds to import, and what is wrong with a prior should be told sooner.
     from framework.systems.lightning import Shell
 
@@ -226,7 +252,7 @@ def yaml_text(config: RunConfig) -> str:
     return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """What went wrong, for those who read of it later."""
     if isinstance(error, UserError):
         return str(error)

@@ -56,6 +56,11 @@ class RunConfig:
     """Folder below which run folders are made."""
     resume: str | None = None
     """A run folder, a checkpoint, or `last`: the newest unfinished run of this name and prompt."""
+    start_from: str | None = None
+    """Where the scene comes from, instead of from nothing: a run folder, a mesh file, or an earlier one of the `stages`. What
+    is of another kind there is converted."""
+    freeze: list[str] = field(default_factory=list)
+    """Dotted paths of parameters that stay as they are, such as scene.geometry."""
     trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig())
     """Length, precision and intervals of the training."""
     system: Any = slot(SYSTEMS)

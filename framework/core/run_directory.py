@@ -3,6 +3,9 @@
 <output_root>/<name>/<prompt-slug>@<time>/
     config.yaml  run.json  checkpoints/step-000500.ckpt  images/  mesh/  turntable.mp4  metrics.csv  tensorboard/
     report.html  scores.json (where the result was scored)
+
+A run of several stages has a folder like this for each of them, named after the stage, and beside these only
+    config.yaml  run.json  report.html
 """
 
 from __future__ import annotations
@@ -66,6 +69,24 @@ class RunDirectory:
         if not run.config.is_file():
             raise UserError(f"{root}: holds no config.yaml, so it is not a run folder.")
         return run
+
+    def stage(self, name: str) -> RunDirectory:
+        """The folder of one stage."""
+        return RunDirectory(self.root / name)
+
+    def stages(self) -> list[RunDirectory]:
+        """The folders of the stages that have begun, in their order; empty for a run without stages."""
+        names = self.state().get("stages", [])
+        return [self.stage(name) for name in names if self.stage(name).config.is_file()]
+
+    def result(self) -> RunDirectory:
+        """The folder that holds what the run has made: that of the last stage that has begun, else its own."""
+        return (self.stages() or [self])[-1]
+
+    def whole(self) -> RunDirectory:
+        """The run that this folder is a stage of, else itself."""
+        above = RunDirectory(self.root.parent)
+        return above if self.root.name in above.state().get("stages", []) else self
 
     @property
     def config(self) -> Path:
@@ -163,8 +184,23 @@ def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> t
         return RunDirectory.open(path.absolute().parents[1]), path
     if path.suffix == ".ckpt":
         raise CheckpointError(f"{path}: there is no such checkpoint.{_beside(path)}")
-    run = RunDirectory.open(path)
+    run = RunDirectory.open(path).result()
     return run, run.latest_checkpoint()
+
+
+def resumed_stages(resume: str, *, output_root: str, name: str, prompt: str) -> RunDirectory:
+    """The run folder of several stages that `resume=` means: itself, one of its stages, or `last`.
+
+    Raises:
+        UserError: If there is nothing to resume, or it has no stages.
+    """
+    if resume == "last":
+        run = _newest_unfinished(Path(output_root) / name, prompt)
+    else:
+        run = RunDirectory.open(Path(resume)).whole()
+    if "stages" not in run.state():
+        raise UserError(f"resume: {run.root} is a run without stages, but this config has some. Start a new run.")
+    return run
 
 
 def _beside(path: Path) -> str:
@@ -174,13 +210,17 @@ def _beside(path: Path) -> str:
 
 def _newest_unfinished(parent: Path, prompt: str) -> RunDirectory:
     runs = [RunDirectory(path) for path in parent.glob(f"{prompt_slug(prompt)}@*") if path.is_dir()]
-    unfinished = [run for run in runs if run.state().get("state") != "finished" and run.checkpoints()]
+    unfinished = [run for run in runs if run.state().get("state") != "finished" and _has_checkpoint(run)]
     if not unfinished:
         raise UserError(
             f"resume=last: {parent} holds no unfinished run of the prompt '{prompt}' with a checkpoint. "
             "Name a run folder instead, or leave resume out to start anew."
         )
     return max(unfinished, key=_start)
+
+
+def _has_checkpoint(run: RunDirectory) -> bool:
+    return any(folder.checkpoints() for folder in (run, *run.stages()))
 
 
 def _start(run: RunDirectory) -> list[int]:

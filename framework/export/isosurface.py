@@ -1,4 +1,4 @@
-"""From a density field to a closed surface: densities on a grid, and marching cubes over it.
+"""From a field to a closed surface: densities or signed distances on a grid, and marching cubes over it.
 
 A grid has N vertices along each side of the cube [-radius, radius]^3, indexed [x, y, z]. Between them it is the
 logarithm log(1 + density radius) that is interpolated: densities rise so steeply that, interpolated as they are, the
@@ -85,6 +85,23 @@ def sample_density(
     Raises:
         UserError: If the field answers with numbers that are not finite.
     """
+    values = _sample(geometry, Attribute.DENSITY, resolution=resolution, step=step, is_visible=is_visible)
+    return DensityGrid(values, geometry.config.radius)
+
+
+@torch.no_grad()
+def sample_inside(geometry: Geometry, *, resolution: int, step: StepInfo) -> Float[Tensor, "N N N"]:
+    """How far the points of a grid lie inside `geometry`, world units: its signed distance, negated.
+
+    Raises:
+        UserError: If the field answers with numbers that are not finite.
+    """
+    return -_sample(geometry, Attribute.SIGNED_DISTANCE, resolution=resolution, step=step, is_visible=None)
+
+
+def _sample(
+    geometry: Geometry, attribute: Attribute, *, resolution: int, step: StepInfo, is_visible: Visible | None
+) -> Float[Tensor, "N N N"]:
     radius, device = geometry.config.radius, _device(geometry)
     line = torch.linspace(-radius, radius, resolution, device=device)
     values = torch.zeros(resolution**3, device=device)
@@ -95,16 +112,17 @@ def sample_density(
             kept = is_visible(positions)
             index, positions = index[kept], positions[kept]
         if len(index) > 0:
-            sample = geometry.query(FieldQuery(positions, step, frozenset({Attribute.DENSITY})))
-            assert sample.density is not None
-            values[index] = sample.density
+            sample = geometry.query(FieldQuery(positions, step, frozenset({attribute})))
+            answer = sample.density if attribute is Attribute.DENSITY else sample.signed_distance
+            assert answer is not None
+            values[index] = answer
     if not bool(values.isfinite().all()):
         share = 1.0 - values.isfinite().float().mean().item()
         raise UserError(
-            f"The field's density is not a finite number at {share:.1%} of the grid, so there is no surface to export. "
-            "Export an earlier checkpoint, and lower the learning rate of the geometry."
+            f"The field's {attribute.value} is not a finite number at {share:.1%} of the grid, so there is no surface to "
+            "export. Export an earlier checkpoint, and lower the learning rate of the geometry."
         )
-    return DensityGrid(values.reshape(resolution, resolution, resolution), radius)
+    return values.reshape(resolution, resolution, resolution)
 
 
 def extract_surface(signed: Float[Tensor, "N N N"], *, radius: float) -> Mesh:

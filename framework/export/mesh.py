@@ -1,7 +1,8 @@
-"""Export of a volume as a textured mesh."""
+"""Export of a scene as a textured mesh."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -10,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from framework.core.errors import UserError
 from framework.core.files import write_text
@@ -17,15 +20,18 @@ from framework.core.registries import EXPORTERS
 from framework.core.step import StepInfo
 from framework.export.base import Exporter
 from framework.export.gltf import write_glb
-from framework.export.isosurface import DensityGrid, Visible, extract_surface, sample_density
+from framework.export.isosurface import DensityGrid, Visible, extract_surface, sample_density, sample_inside
 from framework.export.mesh_rendering import render_mesh
 from framework.export.obj import write_obj
-from framework.export.simplification import decimate
+from framework.export.simplification import decimate, smooth_normals
 from framework.export.solid import clean
-from framework.export.texturing import bake, unwrap
+from framework.export.specks import without_small_parts
+from framework.export.texturing import SurfaceColor, bake, unwrap
 from framework.export.threshold import choose_threshold, empty_field, silhouette_views
 from framework.export.volume_color import VolumeColor
+from framework.geometry.base import SurfaceGeometry
 from framework.renderers.base import Renderer, Scene
+from framework.structures.field import Attribute, FieldQuery
 from framework.structures.mesh import Mesh
 from framework.structures.render_output import RenderOutput
 from framework.structures.views import Views
@@ -41,22 +47,23 @@ class ExportReport:
     """How an export went.
 
     Attributes:
-        threshold: Density at the surface, per world unit.
+        threshold: Density at the surface, per world unit; None of what has a surface of its own.
         silhouette_iou: Overlap of the mesh's silhouettes with the opaque pixels of the volume render.
         psnr: Of mesh renders against volume renders from the same views, in plain ambient light, dB.
         num_faces: Triangles written.
         seconds: From the field to the baked mesh.
     """
 
-    threshold: float
+    threshold: float | None
     silhouette_iou: float
     psnr: float
     num_faces: int
     seconds: float
 
     def __str__(self) -> str:
+        place = "" if self.threshold is None else f" at density {self.threshold:.3g}"
         return (
-            f"{self.num_faces} faces at density {self.threshold:.3g}; against the volume's own renders: silhouette IoU "
+            f"{self.num_faces} faces{place}; against the scene's own renders: silhouette IoU "
             f"{self.silhouette_iou:.3f}, colour PSNR {self.psnr:.1f} dB; {self.seconds:.1f} s"
         )
 
@@ -121,13 +128,22 @@ class MeshExporter(Exporter):
         Raises:
             UserError: If nothing is opaque, or nothing is denser than the configured threshold.
         """
-        started = time.perf_counter()
-        grid = sample_density(scene.geometry, resolution=self.config.resolution, step=step, is_visible=_occupied(scene))
-        grid = grid.smoothed(self.config.smoothing)
-        views = silhouette_views(grid.radius, device=grid.values.device)
+        started, geometry = time.perf_counter(), scene.geometry
+        views = silhouette_views(geometry.config.radius, device=scene.occupancy.density.device)
         render = renderer.render(views, scene, frozenset(), step)
-        threshold = self._threshold(grid, views, render)
-        mesh = self._textured(self._surface(grid, threshold), scene, grid.spacing, step)
+        threshold = None
+        if isinstance(geometry, SurfaceGeometry):
+            mesh, color = self._of_surface(geometry, step), _surface_color(scene, step)
+        elif Attribute.SIGNED_DISTANCE in geometry.answers:
+            inside = sample_inside(geometry, resolution=self.config.resolution, step=step)
+            mesh, color = self._of_grid(inside, geometry.config.radius), _surface_color(scene, step)
+        else:
+            grid = sample_density(
+                geometry, resolution=self.config.resolution, step=step, is_visible=_occupied(scene)
+            ).smoothed(self.config.smoothing)
+            threshold = self._threshold(grid, views, render)
+            mesh, color = self._of_grid(grid.signed(threshold), grid.radius), self._volume_color(scene, grid, step)
+        mesh = self._textured(mesh, color)
         seconds = time.perf_counter() - started
         iou, psnr = _compare(mesh, scene, views, render, step)
         return mesh, ExportReport(threshold, iou, psnr, len(mesh.faces), seconds)
@@ -141,31 +157,58 @@ class MeshExporter(Exporter):
             )
         return self.config.threshold
 
-    def _surface(self, grid: DensityGrid, threshold: float) -> Mesh:
-        signed = clean(
-            grid.signed(threshold),
+    def _of_grid(self, inside: Float[Tensor, "N N N"], radius: float) -> Mesh:
+        """The surface where a field that is positive inside is zero."""
+        cleaned = clean(
+            inside,
             min_component_fraction=self.config.min_component_fraction,
             max_opening=self.config.max_opening,
         )
-        surface = extract_surface(signed, radius=grid.radius)
+        surface = extract_surface(cleaned, radius=radius)
         if len(surface.faces) == 0:
             raise UserError(
-                f"There is nothing to export: densities above {threshold:.3g} lie only on the faces of the geometry's "
-                "cube. Train longer, or give geometry.radius a larger value."
+                "There is nothing to export: what is inside lies only on the faces of the geometry's cube. Train longer, "
+                "or give geometry.radius a larger value."
             )
         return decimate(surface, max_faces=self.config.max_faces)
 
-    def _textured(self, mesh: Mesh, scene: Scene, spacing: float, step: StepInfo) -> Mesh:
-        color = VolumeColor(
+    def _of_surface(self, geometry: SurfaceGeometry, step: StepInfo) -> Mesh:
+        """The surface that a geometry has itself; where it brings texture coordinates, untouched."""
+        surface = geometry.surface(step)
+        if len(surface.faces) == 0:
+            raise UserError(
+                "There is nothing to export: the surface has no faces any more. Export an earlier checkpoint."
+            )
+        if surface.uvs is not None:
+            return dataclasses.replace(surface, normals=smooth_normals(surface))
+        whole = without_small_parts(surface, min_fraction=self.config.min_component_fraction)
+        return decimate(whole, max_faces=self.config.max_faces)
+
+    def _textured(self, mesh: Mesh, color: SurfaceColor) -> Mesh:
+        if mesh.uvs is None:
+            mesh = unwrap(mesh, texture_size=self.config.texture_size, padding=self.config.padding)
+        return bake(mesh, color, texture_size=self.config.texture_size)
+
+    def _volume_color(self, scene: Scene, grid: DensityGrid, step: StepInfo) -> VolumeColor:
+        return VolumeColor(
             scene.geometry,
             scene.material,
             step,
-            outside=_OUTSIDE * spacing,
-            inside=_INSIDE * spacing,
+            outside=_OUTSIDE * grid.spacing,
+            inside=_INSIDE * grid.spacing,
             num_samples=self.config.bake_samples,
         )
-        unwrapped = unwrap(mesh, texture_size=self.config.texture_size, padding=self.config.padding)
-        return bake(unwrapped, color, texture_size=self.config.texture_size)
+
+
+def _surface_color(scene: Scene, step: StepInfo) -> SurfaceColor:
+    """The base colour at points of a sharp surface."""
+
+    def color(positions: Tensor, normals: Tensor) -> Tensor:
+        features = scene.geometry.query(FieldQuery(positions, step, frozenset({Attribute.FEATURES}))).features
+        assert features is not None
+        return scene.material.base_color(features, step)
+
+    return color
 
 
 def _occupied(scene: Scene) -> Visible:

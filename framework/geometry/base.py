@@ -1,19 +1,25 @@
-"""The contract of geometries: fields that answer queries at points in space."""
+"""The contract of geometries: fields that answer queries at points in space, some of them with an explicit surface."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from framework.core.component import Component
-from framework.structures.field import FieldQuery, FieldSample
+from framework.core.step import StepInfo
+from framework.structures.field import Attribute, FieldQuery, FieldSample
+from framework.structures.mesh import Mesh
 
 
 class Geometry(Component, nn.Module, ABC):
     """A shape in the cube [-radius, radius]^3 that answers `FieldQuery`s."""
+
+    answers: frozenset[Attribute] = frozenset({Attribute.DENSITY, Attribute.FEATURES, Attribute.NORMALS})
+    """What a query may ask for."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):
@@ -34,6 +40,19 @@ class Geometry(Component, nn.Module, ABC):
         self.config = config
         self.backends = backends
 
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        """Give tensors whose size is not the config's that which they have in a `state_dict` that is to be loaded."""
+
     @abstractmethod
     def query(self, query: FieldQuery) -> FieldSample:
         """The wanted attributes at the query's positions."""
+
+
+class SurfaceGeometry(Geometry, ABC):
+    """A shape with an explicit surface; away from it there is nothing to ask for but features."""
+
+    answers = frozenset({Attribute.FEATURES})
+
+    @abstractmethod
+    def surface(self, step: StepInfo) -> Mesh:
+        """The surface in world space, differentiable with respect to the parameters; it may have no faces."""

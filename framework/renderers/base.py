@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -14,6 +15,7 @@ from framework.core.step import StepInfo
 from framework.geometry.base import Geometry
 from framework.materials.base import Material
 from framework.renderers.occupancy import OccupancyGrid
+from framework.structures.field import Attribute
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 
@@ -35,6 +37,10 @@ class Renderer(Component, ABC):
     """Draws views of a scene; holds no state and no scene."""
 
     provides: frozenset[Buffer]
+    draws: type[Any] = Geometry
+    """What the geometry must be."""
+    asks: frozenset[Attribute] = frozenset()
+    """What the geometry must answer."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):

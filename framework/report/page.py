@@ -9,6 +9,7 @@ from framework.core.errors import UserError
 from framework.core.files import write_text
 from framework.core.run_directory import RunDirectory
 from framework.export.loading import load_glb
+from framework.report.comparison import write_comparison
 from framework.report.curves import metric_charts, schedule_charts
 from framework.report.pictures import Films, MeshView, data_uri, films, mesh_views
 from framework.report.record import RunRecord
@@ -42,7 +43,7 @@ class _MeshPart:
 def write_report(directory: RunDirectory, *, limit: int = LIMIT) -> Path:
     """Write `report.html` into a run folder from the files that lie there; returns its path.
 
-    What is missing is left out, and a sentence says so.
+    What is missing is left out, and a sentence says so. Of a run of several stages it shows these side by side.
 
     Args:
         directory: Any run, however old or unfinished.
@@ -51,6 +52,8 @@ def write_report(directory: RunDirectory, *, limit: int = LIMIT) -> Path:
     Raises:
         OSError: If it cannot be written there.
     """
+    if stages := directory.stages():
+        return write_comparison(stages, directory.report, title=RunRecord.read(directory).prompt)
     record = RunRecord.read(directory)
     turntable, mesh = _turntable(directory, limit=limit // 2), _mesh_part(directory)
     spent = len(turntable.source) + sum(view.color.cost + view.normal.cost for view in mesh.views)

@@ -68,7 +68,9 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """Name of the configuration."""
+        """Name of the stage, or of the configuration."""
+        if isinstance(stage := self.state.get("stage"), str):
+            return stage
         return str(self.config.get("name") or self.directory.root.parent.name)
 
     @property

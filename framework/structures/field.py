@@ -15,8 +15,10 @@ class Attribute(enum.Enum):
     """What a geometry can be asked for, and what a material can need."""
 
     DENSITY = "density"
+    SIGNED_DISTANCE = "signed distance"
     FEATURES = "features"
     NORMALS = "normals"
+    GRADIENT = "gradient"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,17 @@ class FieldSample:
 
     Attributes:
         density: Volume density, per world unit, not negative.
+        signed_distance: To the surface, negative inside, world units.
         features: Input of the material, unbounded.
         normals: Unit vectors, world space, pointing out of the object.
+        gradient: Of the signed distance, of length 1 where it is exact.
     """
 
     density: Float[Tensor, "N"] | None = None
+    signed_distance: Float[Tensor, "N"] | None = None
     features: Float[Tensor, "N F"] | None = None
     normals: Float[Tensor, "N 3"] | None = None
+    gradient: Float[Tensor, "N 3"] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from framework.core.errors import MissingBuffer
+from framework.structures.mesh import Mesh
 from framework.structures.rays import RaySamples
 
 
@@ -23,6 +24,7 @@ class Buffer(enum.Enum):
     NORMAL = "normal"
     LATENT = "latent"
     SAMPLES = "ray samples"
+    MESH = "mesh"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class RenderOutput:
         depth: Expected distance along the ray weighted by opacity (not divided by it), world units.
         normal: Opacity-weighted world-space normals, unit length where opaque, zero outside; None unless needed.
         volume: The samples behind a volume render; None unless needed.
+        mesh: The surface that was drawn, differentiable; None unless needed.
         latent: Latents of a diffusion model's autoencoder, where these are drawn instead of colours.
         renderer: Registered name of the renderer, for messages.
         extras: Further buffers registered by extensions.
@@ -65,6 +68,7 @@ class RenderOutput:
     renderer: str
     normal: Float[Tensor, "B H W 3"] | None = None
     volume: VolumeSamples | None = None
+    mesh: Mesh | None = None
     latent: Float[Tensor, "B h w C"] | None = None
     extras: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -90,6 +94,12 @@ class RenderOutput:
         if self.volume is None:
             raise self._missing(Buffer.SAMPLES, user)
         return self.volume
+
+    def require_mesh(self, user: str) -> Mesh:
+        """The surface behind the render; raises `MissingBuffer` where there is none."""
+        if self.mesh is None:
+            raise self._missing(Buffer.MESH, user)
+        return self.mesh
 
     def _missing(self, buffer: Buffer, user: str) -> MissingBuffer:
         return MissingBuffer(

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.component import Component, slot
-from framework.core.errors import Problem
+from framework.core.errors import Problem, UserError
 from framework.core.registries import OPTIMIZERS
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo
@@ -50,6 +50,17 @@ class System(Component, nn.Module, ABC):
     def check(cls, config: Any, run: RunConfig) -> list[Problem]:
         """What does not fit together in `config`, the run's `system`, found before anything is built or loaded."""
         return []
+
+    def start_from(self, source: Path) -> None:
+        """Take over the scene of a run folder or a mesh file.
+
+        Raises:
+            UserError: If the system has no scene, or nothing can be made of that one.
+        """
+        raise UserError(f"start_from: this system has no scene that could come from {source}.")
+
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        """Give tensors whose size depends on more than the config that which they have in a checkpoint's `state`."""
 
     @abstractmethod
     def training_step(self, step: StepInfo) -> LossTerms:

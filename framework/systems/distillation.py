@@ -15,6 +15,7 @@ from framework.core.component import slot, slots
 from framework.core.errors import Problem, UserError, did_you_mean
 from framework.core.registries import (
     EXPORTERS,
+    GEOMETRIES,
     GUIDANCES,
     LOSSES,
     RENDERERS,
@@ -28,13 +29,14 @@ from framework.data.orbit_views import OrbitViews
 from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
 from framework.renderers.base import Renderer, Scene
+from framework.structures.field import Attribute
 from framework.structures.losses import Frame, LossTerms, Term
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
 from framework.systems.guidances import build_guidances, guidance_problems
 from framework.systems.images import side_by_side
-from framework.systems.scenes import SceneConfig, Scenes
+from framework.systems.scenes import SceneConfig, Scenes, below
 
 GLB = "mesh/model.glb"
 """Where the exported mesh lies in a run folder."""
@@ -123,7 +125,16 @@ class Distillation(System):
                 problems += [Problem(where, _not_provided(buffer, config.renderer)) for buffer in missing]
         if not config.guidance and not config.losses:
             problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
+        problems += _scene_problems(config)
         return problems + guidance_problems(config.guidance, run) + _stream_problems(config)
+
+    def start_from(self, source: Path) -> None:
+        from framework.systems.starting import start_scenes  # Few runs need it, and it imports all conversions.
+
+        start_scenes(self.scenes, self.run, source)
+
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        self.scenes.make_room(below("scenes.", state))
 
     @property
     def scene(self) -> Scene:
@@ -140,6 +151,8 @@ class Distillation(System):
 
     def before_step(self, step: StepInfo) -> None:
         scene, turns = self.scenes.turn(step)
+        if Attribute.DENSITY not in scene.geometry.answers:
+            return
         scene.occupancy.update(scene.geometry, turns)
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
@@ -214,6 +227,31 @@ class Distillation(System):
 
 def _class_of(registry: Any, config: Any) -> Any:
     return registry.find(registry.name_of(config))
+
+
+def _scene_problems(config: Distillation.Config) -> list[Problem]:
+    """Why the renderer cannot draw the geometry."""
+    geometry, renderer = _class_of(GEOMETRIES, config.scene.geometry), _class_of(RENDERERS, config.renderer)
+    if _can_draw(renderer, geometry):
+        return []
+    others = [name for name in RENDERERS.names() if _can_draw(RENDERERS.find(name), geometry)]
+    fitting = [name for name in GEOMETRIES.names() if _can_draw(renderer, GEOMETRIES.find(name))]
+    names = GEOMETRIES.name_of(config.scene.geometry), RENDERERS.name_of(config.renderer)
+    return [
+        Problem(
+            "system.renderer",
+            f"'{names[1]}' cannot draw geometry '{names[0]}'. Use renderer {_listed(others)}, or geometry "
+            f"{_listed(fitting)}.",
+        )
+    ]
+
+
+def _can_draw(renderer: Any, geometry: Any) -> bool:
+    return issubclass(geometry, renderer.draws) and renderer.asks <= geometry.answers
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(repr(name) for name in names)
 
 
 def _stream_problems(config: Distillation.Config) -> list[Problem]:

@@ -71,6 +71,27 @@ def config_path(name: str) -> str:
     return re.sub(r"^scenes\.\d+\.", "scene.", name)
 
 
+def freeze(system: nn.Module, paths: Iterable[str]) -> None:
+    """Keep the parameters below each of `paths` as they are.
+
+    Raises:
+        ConfigError: If a path covers no parameter.
+    """
+    names = {name: _prefixes(config_path(name)) for name, _ in system.named_parameters()}
+    known = frozenset().union(*names.values())
+    problems = [
+        Problem("freeze", f"'{path}' matches no parameter.{did_you_mean(path, known)}")
+        for path in paths
+        if path not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+    frozen = set(paths)
+    for name, parameter in system.named_parameters():
+        if names[name] & frozen:
+            parameter.requires_grad_(False)
+
+
 def group_parameters(system: nn.Module, paths: Iterable[str]) -> dict[str, list[nn.Parameter]]:
     """Trainable parameters of `system` by the longest of `paths` that covers each.
 
@@ -82,12 +103,12 @@ def group_parameters(system: nn.Module, paths: Iterable[str]) -> dict[str, list[
     uncovered: list[str] = []
     known: set[str] = set()
     for name, parameter in system.named_parameters():
-        if not parameter.requires_grad:
-            continue
         prefixes = _prefixes(config_path(name))
-        known.update(prefixes)
         matching = [path for path in groups if path in prefixes]
         covered.update(matching)
+        if not parameter.requires_grad:  # A path to what is frozen is idle, not wrong.
+            continue
+        known.update(prefixes)
         if matching:
             groups[max(matching, key=len)].append(parameter)
         else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from framework.core.component import slot
 from framework.core.registries import BACKGROUNDS, GEOMETRIES, MATERIALS
@@ -43,7 +43,18 @@ class Scenes(nn.ModuleList):
 
     def first(self) -> Scene:
         """The first scene, which is the only one in most runs."""
-        return self._scene(0)
+        return self.at(0)
+
+    def at(self, index: int) -> Scene:
+        """Scene number `index`."""
+        scene = self[index]
+        assert isinstance(scene, Scene)
+        return scene
+
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        """Give tensors whose size is not the config's that which they have in a `state_dict` of scenes."""
+        for index in range(len(self)):
+            self.at(index).geometry.make_room(below(f"{index}.geometry.", state))
 
     def turn(self, step: StepInfo) -> tuple[Scene, StepInfo]:
         """The scene whose turn it is, and the step as it counts them: by its own turns."""
@@ -51,20 +62,20 @@ class Scenes(nn.ModuleList):
         first = dataclasses.replace(step, step=step.step - step.step % count)
         order = torch.randperm(count, generator=first.generator("scenes"))
         turns = dataclasses.replace(step, step=step.step // count, max_steps=step.max_steps // count)
-        return self._scene(int(order[step.step % count])), turns
+        return self.at(int(order[step.step % count])), turns
 
     def named(self) -> Iterator[tuple[str, Scene]]:
         """All scenes with what ends the names of their images: nothing for the first, then -1, -2 and so on."""
-        return ((f"-{index}" if index else "", self._scene(index)) for index in range(len(self)))
+        return ((f"-{index}" if index else "", self.at(index)) for index in range(len(self)))
 
     def folders(self, root: Path) -> Iterator[tuple[Path, Scene]]:
         """All scenes with where their results belong: the run folder for the first, folders in it for the others."""
         return ((root / f"particle{suffix}" if suffix else root, scene) for suffix, scene in self.named())
 
-    def _scene(self, index: int) -> Scene:
-        scene = self[index]
-        assert isinstance(scene, Scene)
-        return scene
+
+def below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries of a `state_dict` whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _build_scene(config: SceneConfig, run: RunConfig, name: str) -> Scene:

@@ -9,7 +9,7 @@ from torch import nn
 from framework.core.errors import ConfigError
 from framework.core.schedule import Constant, parse_schedule
 from framework.core.step import StepInfo
-from framework.systems.optimization import Adam, ParameterGroup, config_path, group_parameters
+from framework.systems.optimization import Adam, ParameterGroup, config_path, freeze, group_parameters
 
 
 def a_system(scenes: int = 1) -> nn.Module:
@@ -77,8 +77,21 @@ def test_frozen_parameters_need_no_group() -> None:
     system = a_system()
     system.scenes[0]["background"].requires_grad_(False)
     assert list(names(system, "scene.geometry")) == ["scene.geometry"]
-    with pytest.raises(ConfigError, match=r"scene.background: matches no trainable parameter"):
-        group_parameters(system, ["scene.geometry", "scene.background"])
+
+
+def test_a_group_of_frozen_parameters_is_idle() -> None:
+    system = a_system(scenes=2)
+    freeze(system, ["scene.background", "scene.geometry.mlp"])
+
+    groups = names(system, "scene.geometry", "scene.background")
+
+    assert groups == {"scene.geometry": ["scenes.0.geometry.encoding.weight", "scenes.1.geometry.encoding.weight"]}
+
+
+def test_freezing_what_is_not_there_is_an_error_with_the_closest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        freeze(a_system(), ["scene.geometry", "scene.backgroud"])
+    assert str(caught.value) == "freeze: 'scene.backgroud' matches no parameter. Did you mean 'scene.background'?"
 
 
 def test_configs_call_the_parameters_of_all_scenes_by_one_name() -> None:
