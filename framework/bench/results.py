@@ -82,7 +82,7 @@ def _analytic(pictures: Path) -> Outcome:
 def analytic_measures(directory: RunDirectory, finished: Finished) -> tuple[Measure, ...]:
     """How close a finished run on the analytic prior comes to its sphere."""
     config, _ = load_config(directory.config)
-    system, shell = train.build(config, directory, directory.latest_checkpoint(), argparse.Namespace(gpu=None))
+    system, shell = train.build(config, directory, directory.candidates(), argparse.Namespace(gpu=None))
     assert isinstance(system, Distillation)
     prior = load_prior(config.prior, system.device)
     assert isinstance(prior, AnalyticPrior)

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, custom: Path) -> int:
     extensions.load(custom, only=extensions.named_in(tree), without=options.without)
     config = parse(RunConfig, tree)
     train.check(config)
-    system, shell = train.build(config, directory, _checkpoint(directory, config), options)
+    system, shell = train.build(config, directory, _checkpoints(directory, config), options)
     if options.export:
         train.export(system, shell, directory, console)
         if directory.state().get("state") == "finished":
@@ -43,11 +43,11 @@ def run(options: argparse.Namespace, custom: Path) -> int:
     return 0
 
 
-def _checkpoint(directory: RunDirectory, config: RunConfig) -> Path:
+def _checkpoints(directory: RunDirectory, config: RunConfig) -> list[Path]:
     if config.resume is None or config.resume == "last":
-        return directory.latest_checkpoint()
-    _, checkpoint = resume_target(config.resume, output_root=config.output_root, name=config.name, prompt=config.prompt)
-    return checkpoint
+        return directory.candidates()
+    place = {"output_root": config.output_root, "name": config.name, "prompt": config.prompt}
+    return resume_target(config.resume, **place)[1]
 
 
 def _validate(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:

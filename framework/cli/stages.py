@@ -76,8 +76,8 @@ def _train(
         config = _located(name, config, stages, directory)
         folder.root.mkdir(exist_ok=True)
         folder.note({"stage": name})
-        checkpoint = folder.latest_checkpoint() if folder.checkpoints() else None
-        status = train.run_in(folder, config, checkpoint, console, options)
+        checkpoints = folder.candidates() if folder.checkpoints() else []
+        status = train.run_in(folder, config, checkpoints, console, options)
         if status:
             directory.set_state("interrupted", step=0)
             return status

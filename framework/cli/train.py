@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from framework.systems.base import System
     from framework.systems.lightning import Shell
 
-INTERRUPTED = 130
+_SIGNALLED = 128
+"""Added to the number of the signal that ended a training, as shells do: 130 after Ctrl-C, 143 after SIGTERM."""
 
 
 def run(config: RunConfig, options: argparse.Namespace) -> int:
@@ -35,26 +37,29 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     console = Console()
     resumed = _resumed(config)
     check(config)
-    directory, checkpoint = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), None)
-    return run_in(directory, config, checkpoint, console, options)
+    directory, checkpoints = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), [])
+    return run_in(directory, config, checkpoints, console, options)
 
 
 def run_in(
     directory: RunDirectory,
     config: RunConfig,
-    checkpoint: Path | None,
+    checkpoints: Sequence[Path],
     console: Console,
     options: argparse.Namespace,
 ) -> int:
-    """Train in a run folder, from a checkpoint if there is one, then export; returns the exit status."""
+    """Train in a run folder, from the first whole one of `checkpoints` if there are any; then export.
+
+    Returns the exit status.
+    """
     say(console, f"Writing to {directory.root}")
     started = time.monotonic()
-    system, shell = _prepare(config, directory, checkpoint, options)
+    system, shell = _prepare(config, directory, checkpoints, options)
     directory.set_state("running", step=shell.steps_done)
     directory.note({"made_by": provenance()})
     write_text(directory.config, yaml_text(config))
     try:
-        was_stopped = fit(system, shell, directory, console, options)
+        stopped_by = fit(system, shell, directory, console, options)
     except BaseException as error:
         if directory.state().get("state") == "running":
             directory.set_state("failed", step=directory.state().get("step", 0), reason=cause(error))
@@ -64,9 +69,9 @@ def run_in(
         raise
     _add_costs(directory, time.monotonic() - started)
     report(directory, console)
-    if was_stopped:
+    if stopped_by is not None:
         say(console, f"Stopped and saved. Go on with: resume={directory.whole().root}")
-        return INTERRUPTED
+        return _SIGNALLED + stopped_by
     say(console, f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
     return 0
 
@@ -91,11 +96,14 @@ def check(config: RunConfig, *, source: RunConfig | None = None) -> None:
         raise ConfigError(problems)
 
 
-def fit(system: System, shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
-    """Train to the end and export; returns whether the user stopped it before."""
-    if train(shell, directory, console, options):
+def fit(
+    system: System, shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace
+) -> signal.Signals | None:
+    """Train to the end and export; returns the signal that stopped it before, if one did."""
+    stopped_by = train(shell, directory, console, options)
+    if stopped_by is not None:
         directory.set_state("interrupted", step=shell.steps_done)
-        return True
+        return stopped_by
     try:
         export(system, shell, directory, console)
     except UserError as error:
@@ -103,7 +111,7 @@ def fit(system: System, shell: Shell, directory: RunDirectory, console: Console,
         directory.set_state("finished", step=shell.steps_done, reason=str(error))
         raise
     directory.set_state("finished", step=shell.steps_done)
-    return False
+    return None
 
 
 def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:
@@ -129,29 +137,29 @@ def say(console: Console, line: str) -> None:
 
 
 def _prepare(
-    config: RunConfig, directory: RunDirectory, checkpoint: Path | None, options: argparse.Namespace
+    config: RunConfig, directory: RunDirectory, checkpoints: Sequence[Path], options: argparse.Namespace
 ) -> tuple[System, Shell]:
     """What `build` returns; where that fails, a run folder made for it does not stay behind."""
     try:
-        return build(config, directory, checkpoint, options)
+        return build(config, directory, checkpoints, options)
     except BaseException:
-        if checkpoint is None:
+        if not checkpoints:
             directory.remove_empty()
         raise
 
 
 def build(
-    config: RunConfig, directory: RunDirectory, checkpoint: Path | None, options: argparse.Namespace
+    config: RunConfig, directory: RunDirectory, checkpoints: Sequence[Path], options: argparse.Namespace
 ) -> tuple[System, Shell]:
-    """The system and its shell, restored from `checkpoint` if there is one."""
-    from framework.core.checkpoint import check_same_components, load_checkpoint
+    """The system and its shell, restored from the first whole one of `checkpoints` if there are any."""
+    from framework.core.checkpoint import check_same_components, load_newest
     from framework.systems.optimization import freeze
 
     target = device(options.gpu)
     check_backends(config, target)
     content = None
-    if checkpoint is not None:
-        content = load_checkpoint(checkpoint)
+    if checkpoints:
+        content, checkpoint = load_newest(checkpoints)
         check_same_components(content["config"]["system"], dump(config)["system"], checkpoint)
     system = SYSTEMS.build(config.system, run=config, device=target)
     if content is not None:
@@ -169,8 +177,10 @@ def build(
     return system, shell
 
 
-def train(shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace) -> bool:
-    """Run Lightning's loop over the steps that are left; returns whether the user stopped it.
+def train(
+    shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace
+) -> signal.Signals | None:
+    """Run Lightning's loop over the steps that are left; returns the signal that stopped it, if one did.
 
     Raises:
         OutOfMemory: If the device has too little memory; checkpoints up to then are kept.
@@ -183,7 +193,7 @@ def train(shell: Shell, directory: RunDirectory, console: Console, options: argp
 
     if shell.steps_done >= shell.run.trainer.max_steps:
         console.print(f"All {shell.run.trainer.max_steps} steps are done already.")
-        return False
+        return None
     stop = GentleStop(console)
     _quiet_lightning()
     is_cuda = device(options.gpu).type == "cuda"
@@ -207,7 +217,7 @@ def train(shell: Shell, directory: RunDirectory, console: Console, options: argp
         raise KeyboardInterrupt from error
     except torch.OutOfMemoryError as error:
         raise out_of_memory(error, shell.run, directory, steps_done=shell.steps_done) from error
-    return stop.was_stopped
+    return stop.stopped_by
 
 
 def device(gpu: int | None) -> torch.device:
@@ -270,8 +280,8 @@ def _add_costs(directory: RunDirectory, seconds: float) -> None:
     directory.note(entries)
 
 
-def _resumed(config: RunConfig) -> tuple[RunDirectory, Path] | None:
-    """The run and checkpoint to go on from, looked up before anything is imported that takes its time."""
+def _resumed(config: RunConfig) -> tuple[RunDirectory, list[Path]] | None:
+    """The run and checkpoints to go on from, looked up before anything is imported that takes its time."""
     if config.resume is None:
         return None
     return resume_target(config.resume, output_root=config.output_root, name=config.name, prompt=config.prompt)

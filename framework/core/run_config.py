@@ -27,13 +27,18 @@ class TrainerConfig:
     """Steps between rows of metrics."""
     gradient_clip: float | None = None
     """Largest norm of the gradient of all parameters together; none by default."""
+    max_skipped_steps: int = 10
+    """A step whose losses or gradient are not finite is skipped; more than so many in a row stop the run."""
+    max_missed_checkpoints: int = 10
+    """Where the disk is full, training goes on without checkpoints; more than so many missed in a row stop the run."""
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "checkpoint_every", "keep_checkpoints", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.validate_every < 0:
-            raise ValueError(f"validate_every must not be negative, got {self.validate_every}.")
+        for name in ("validate_every", "max_skipped_steps", "max_missed_checkpoints"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.gradient_clip is not None and not self.gradient_clip > 0.0:
             raise ValueError(f"gradient_clip must be positive, got {self.gradient_clip:g}; null clips nothing.")
 

@@ -147,6 +147,15 @@ class RunDirectory:
             raise CheckpointError(f"{self.root / 'checkpoints'}: holds no checkpoint yet.")
         return found[-1]
 
+    def candidates(self) -> list[Path]:
+        """Checkpoints to go on from, newest first: an older one stands in for one that is damaged.
+
+        Raises:
+            CheckpointError: If there is none.
+        """
+        self.latest_checkpoint()
+        return self.checkpoints()[::-1]
+
     def remove_empty(self) -> None:
         """Remove the folder of a run that could not begin."""
         (self.root / "run.json").unlink(missing_ok=True)
@@ -170,22 +179,24 @@ class RunDirectory:
         return record if isinstance(record, dict) else {}
 
 
-def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> tuple[RunDirectory, Path]:
-    """The run folder and checkpoint that `resume=` means: a run folder, a checkpoint file, or `last`.
+def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> tuple[RunDirectory, list[Path]]:
+    """The run folder and checkpoints that `resume=` means: a run folder, a checkpoint file, or `last`.
+
+    The first checkpoint is wanted; the others, of a run folder, are those to take where it is damaged.
 
     Raises:
         UserError: If there is nothing to resume; says where was looked.
     """
     if resume == "last":
         run = _newest_unfinished(Path(output_root) / name, prompt)
-        return run, run.latest_checkpoint()
+        return run, run.candidates()
     path = Path(resume)
     if path.is_file():
-        return RunDirectory.open(path.absolute().parents[1]), path
+        return RunDirectory.open(path.absolute().parents[1]), [path]
     if path.suffix == ".ckpt":
         raise CheckpointError(f"{path}: there is no such checkpoint.{_beside(path)}")
     run = RunDirectory.open(path).result()
-    return run, run.latest_checkpoint()
+    return run, run.candidates()
 
 
 def resumed_stages(resume: str, *, output_root: str, name: str, prompt: str) -> RunDirectory:

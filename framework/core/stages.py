@@ -73,7 +73,7 @@ def stage_trees(tree: Tree) -> dict[str, Tree]:
         own = {item[2:]: origin for item, origin in tree.origins.items() if item[:2] == path and len(item) > 2}
         trees[name] = _laid(base, Tree(dict(data), own), is_first=not trees)
     for path in _commanded(base):
-        if all(_value(stage.data, path) is None for stage in trees.values()):
+        if not any(_holds(stage.data, path) for stage in trees.values()):
             raise ConfigError([_problem(tree, path, "no stage uses it: all of them replace the component it is of.")])
     return trees
 
@@ -106,7 +106,7 @@ def _laid(base: Tree, own: Tree, *, is_first: bool) -> Tree:
     limit, wish = _value(base.data, _LIMIT), _value(own.data, _LIMIT)
     merged = merge(base, own)
     for path in _commanded(base):
-        if path != _LIMIT and _value(own.data, path) is not None:
+        if path != _LIMIT and _holds(own.data, path):
             merged = _set(merged, path, _value(base.data, path), COMMAND_LINE)
     if isinstance(limit, (int, float)) and isinstance(wish, (int, float)) and limit < wish:
         merged = _set(merged, _LIMIT, limit, base.origin(_LIMIT) or COMMAND_LINE)
@@ -117,6 +117,12 @@ def _commanded(tree: Tree) -> list[Path_]:
     """Paths of the values that were set on the command line."""
     paths = [path for path, origin in tree.origins.items() if origin == COMMAND_LINE]
     return [path for path in paths if not isinstance(_value(tree.data, path), Mapping)]
+
+
+def _holds(data: Any, path: Path_) -> bool:
+    """Whether there is a value at `path`, which may be null."""
+    above = _value(data, path[:-1])
+    return isinstance(above, Mapping) and path[-1] in above
 
 
 def _value(data: Any, path: Path_) -> Any:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.core.step import StepInfo
+from framework.structures.field import Attribute
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 
@@ -63,6 +64,9 @@ class Term(ABC):
     """Something to minimise about a frame: a loss or a guidance."""
 
     needs: frozenset[Buffer] = frozenset()
+    """What the render must hold."""
+    asks: frozenset[Attribute] = frozenset()
+    """What the geometry must answer, where a term asks it beside the render."""
 
     @classmethod
     def needs_of(cls, config: Any) -> frozenset[Buffer]:
@@ -103,6 +107,16 @@ class LossTerms:
     def logs(self) -> dict[str, Any]:
         """Losses, weights and metrics by path; detached."""
         return {**self._logs, "loss/total": self.total().detach()}
+
+    def non_finite_gradients(self, parameters: Sequence[Tensor]) -> list[str]:
+        """Names of the losses whose gradient is NaN or infinite somewhere; needs a graph that is still there."""
+        names = []
+        for name, loss in self._weighted.items():
+            if loss.requires_grad:
+                found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+                if not all(bool(gradient.isfinite().all()) for gradient in found if gradient is not None):
+                    names.append(name)
+        return names
 
     def non_finite(self) -> list[str]:
         """Names of the losses that are NaN or infinite now; reading them waits for the device."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -14,9 +15,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from torch import Tensor
 
 from framework.core.errors import Interrupted
 from framework.core.run_directory import RunDirectory
+from framework.systems.full_disk import DiskFull, Writes
 from framework.systems.images import write_png
 from framework.systems.lightning import Shell
 from framework.systems.metrics import MetricsFile
@@ -74,11 +77,13 @@ class StepProgress(pl.Callback):
 
 
 def _note(logs: dict[str, float]) -> str:
-    """The gradient norm of the guidance, whose loss value means nothing, or else the loss."""
-    for name, value in logs.items():
-        if name.endswith("/gradient_norm"):
-            return f"gradient norm {value:.3g}"
-    return f"loss {logs['loss/total']:.4g}" if "loss/total" in logs else ""
+    """The gradient norm of the guidance, whose loss value means nothing, or else the loss; and steps that were skipped."""
+    norms = [value for name, value in logs.items() if name.endswith("/gradient_norm")]
+    if norms:
+        note = f"gradient norm {norms[0]:.3g}"
+    else:
+        note = f"loss {logs['loss/total']:.4g}" if "loss/total" in logs else ""
+    return f"{note}  {logs['skipped_steps']:.0f} steps skipped" if "skipped_steps" in logs else note
 
 
 class Records(pl.Callback):
@@ -94,6 +99,7 @@ class Records(pl.Callback):
             self.directory.root, name="", version="tensorboard", purge_step=shell.steps_done + 1
         )
         self.saved_step = self.drawn_step = -1
+        self.writes = Writes(max_missed_checkpoints=shell.run.trainer.max_missed_checkpoints)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -101,8 +107,8 @@ class Records(pl.Callback):
         assert isinstance(shell, Shell)
         settings, step = shell.run.trainer, shell.steps_done
         if step % settings.log_every == 0 or step == 1:
-            self.metrics.write(step, shell.logs)
-            self.tensorboard.log_metrics(shell.logs, step=step)
+            self.writes.attempt(lambda: self.metrics.write(step, shell.logs), "a row of metrics")
+            self.writes.attempt(lambda: self.tensorboard.log_metrics(shell.logs, step=step), "TensorBoard's log")
         if settings.validate_every and step % settings.validate_every == 0:
             self.draw(shell)
         if step % settings.checkpoint_every == 0:
@@ -110,16 +116,30 @@ class Records(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
         assert isinstance(shell, Shell)
-        self.save(shell)
+        self.save(shell, is_last=True)
         self.draw(shell)
-        self.tensorboard.finalize("success")
+        self.writes.attempt(lambda: self.tensorboard.finalize("success"), "TensorBoard's log")
 
-    def save(self, shell: Shell) -> None:
-        """Write a checkpoint, once per step."""
-        if self.saved_step != shell.steps_done:
-            shell.save()
-            self.directory.set_state("running", step=shell.steps_done)
+    def save(self, shell: Shell, *, is_last: bool = False) -> None:
+        """Write a checkpoint, once per step.
+
+        Raises:
+            DiskFull: If there has been no room for too long, or not for the last one.
+        """
+        if self.saved_step == shell.steps_done:
+            return
+        what = f"the checkpoint of step {shell.steps_done}"
+        if self.writes.attempt_checkpoint(lambda: self._save(shell), what):
             self.saved_step = shell.steps_done
+        elif is_last:
+            kept = [path.name for path in self.directory.checkpoints()]
+            raise DiskFull(
+                f"The disk is full: {what}, the last one, could not be written. Kept: {', '.join(kept) or 'none'}."
+            )
+
+    def _save(self, shell: Shell) -> None:
+        shell.save()
+        self.directory.set_state("running", step=shell.steps_done)
 
     def draw(self, shell: Shell) -> None:
         """Write the system's pictures, once per step."""
@@ -129,44 +149,55 @@ class Records(pl.Callback):
         with torch.no_grad():
             pictures = shell.system.images(shell.step_info("validate"))
         for name, image in pictures.items():
-            write_png(self.directory.images / f"{name}-{shell.steps_done:06d}.png", image)
-            self.tensorboard.experiment.add_image(name, image.detach().cpu().permute(2, 0, 1), shell.steps_done)
+            self.writes.attempt(partial(self._show, name, image, shell.steps_done), f"the picture '{name}'")
+
+    def _show(self, name: str, image: Tensor, step: int) -> None:
+        write_png(self.directory.images / f"{name}-{step:06d}.png", image)
+        self.tensorboard.experiment.add_image(name, image.detach().cpu().permute(2, 0, 1), step)
 
 
 class GentleStop(pl.Callback):
-    """Ctrl-C finishes the step, saves and writes pictures; a second one quits at once."""
+    """Ctrl-C and SIGTERM finish the step, save and write pictures; a second Ctrl-C quits at once.
+
+    Attributes:
+        stopped_by: The signal that ended the training, or None.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.was_stopped = False
-        self._requests = 0
-        self._previous: Any = None
+        self.stopped_by: signal.Signals | None = None
+        self._requests: list[signal.Signals] = []
+        self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._requests += 1
-        if self._requests > 1:
+        request = signal.Signals(number)
+        if request is signal.SIGTERM:  # A scheduler may send it several times, and kills when its patience is spent.
+            self.console.print("Stopping after this step: the process was asked to end.")
+        elif signal.SIGINT in self._requests:
             raise Interrupted
-        self.console.print("Stopping after this step; press Ctrl-C again to quit at once.")
+        else:
+            self.console.print("Stopping after this step; press Ctrl-C again to quit at once.")
+        self._requests.append(request)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._requests:
-            self.was_stopped = True
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
-        self.was_stopped = self._requests > 0  # Also after the last step, while its results are being saved.
+        self.stopped_by = self._requests[0] if self._requests else None
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, shell: pl.LightningModule, exception: BaseException) -> None:
         self._restore()
 
     def _restore(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

@@ -5,6 +5,7 @@ Imported only when something is trained.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -23,13 +24,21 @@ from framework.structures.losses import LossTerms, Update
 from framework.systems.base import System
 from framework.systems.optimization import config_path
 
+_log = logging.getLogger(__name__)
+
 
 class TrainingDiverged(UserError):
     """A loss or a parameter became NaN or infinite."""
 
 
 class Shell(pl.LightningModule):
-    """Trains a system step by step; `steps_done` is the run's clock."""
+    """Trains a system step by step; `steps_done` is the run's clock.
+
+    Attributes:
+        steps_done: Training steps, those that were skipped included.
+        skipped_steps: Steps since the start or the resumption that changed nothing, since something was not finite.
+        logs: What was logged last.
+    """
 
     def __init__(self, system: System, *, run: RunConfig, directory: RunDirectory) -> None:
         super().__init__()
@@ -39,6 +48,8 @@ class Shell(pl.LightningModule):
         self.directory = directory
         self.steps_done = 0
         self.logs: dict[str, float] = {}
+        self.skipped_steps = 0
+        self._skipped_in_a_row = 0
         self._tree = dump(run)
         self._optimizer_settings = system.optimizer()
         self._optimizer = self._optimizer_settings.build(system)
@@ -59,47 +70,84 @@ class Shell(pl.LightningModule):
         assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
         self.system.before_step(step)
         terms = self.system.training_step(step)
-        total = terms.total()
-        is_logged = (step.step + 1) % self.run.trainer.log_every == 0 or step.step == 0
-        if is_logged or total.device.type == "cpu":
-            self._check_finite(terms, total, step)
         optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(total)
+        fault = self._backward(terms)
         rates = self._optimizer_settings.set_learning_rates(optimizer.optimizer, step)
-        gradient_norm = self._clip(optimizer)
-        optimizer.step()
-        further = {update.name: self._run_update(update, optimizer) for update in terms.updates}
-        self.system.after_step(step)
-        self.steps_done += 1
-        if is_logged:
-            logs = {**terms.logs(), **{f"learning_rate/{path}": rate for path, rate in rates.items()}}
+        logs: dict[str, Any] = {}
+        if fault is None:
+            gradient_norm = self._clip()
+            optimizer.step()
             logs |= {} if gradient_norm is None else {"gradient_norm": gradient_norm}
-            logs |= {f"loss/{name}": loss for name, loss in further.items()}
+            for update in terms.updates:
+                fault = fault or self._run_update(update, optimizer, logs)
+            self.system.after_step(step)
+        self._count(fault, step)
+        self.steps_done += 1
+        if self.steps_done % self.run.trainer.log_every == 0 or self.steps_done == 1:
+            logs = {**terms.logs(), **{f"learning_rate/{path}": rate for path, rate in rates.items()}, **logs}
+            logs |= {"skipped_steps": self.skipped_steps} if self.skipped_steps else {}
             self.logs = {name: float(value) for name, value in logs.items()}
 
-    def _run_update(self, update: Update, optimizer: Any) -> Tensor:
-        """Optimise what a term asked for; parameters without a gradient stay, whatever their momentum."""
-        loss = torch.zeros(())
+    def _backward(self, terms: LossTerms) -> str | None:
+        """Compute the gradient of all terms; returns what is not finite in it, if anything."""
+        total = terms.total()
+        if not bool(torch.isfinite(total)):
+            return f"the loss of {', '.join(terms.non_finite()) or 'the sum'} is not finite"
+        is_last_chance = self._skipped_in_a_row == self.run.trainer.max_skipped_steps
+        self.manual_backward(total, retain_graph=is_last_chance)
+        parameters = self._trained()
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+            return None
+        # Which term it comes from costs a backward pass for each, so it is asked only before the run stops.
+        names = terms.non_finite_gradients(parameters) if is_last_chance else []
+        return f"the gradient of {', '.join(names) or 'the losses'} is not finite"
+
+    def _run_update(self, update: Update, optimizer: Any, logs: dict[str, Any]) -> str | None:
+        """Optimise what a term asked for, and note its loss; returns what is not finite, if anything.
+
+        Parameters without a gradient stay, whatever their momentum.
+        """
         for repeat in range(update.repeats):
             optimizer.zero_grad(set_to_none=True)
             loss = update.loss(repeat)
+            logs[f"loss/{update.name}"] = loss.detach()
+            if not bool(torch.isfinite(loss)):
+                return f"the loss of {update.name} is not finite"
             self.manual_backward(loss)
-            self._clip(optimizer)
+            self._clip()
             optimizer.step()
-        if loss.device.type == "cpu" and not bool(torch.isfinite(loss)):
-            self._give_up(self.steps_done, f"the loss of {update.name} is not finite")
-        return loss.detach()
+        return None
 
-    def _clip(self, optimizer: Any) -> Tensor | None:
+    def _count(self, fault: str | None, step: StepInfo) -> None:
+        """Count a step that was skipped for its `fault`.
+
+        Raises:
+            TrainingDiverged: After too many of them; the state before them is saved.
+        """
+        self._skipped_in_a_row = 0 if fault is None else self._skipped_in_a_row + 1
+        if fault is None:
+            return
+        self.skipped_steps += 1
+        _log.log(
+            logging.WARNING if self._skipped_in_a_row == 1 else logging.DEBUG,
+            "step %d: skipped, as %s.",
+            step.step,
+            fault,
+        )
+        if self._skipped_in_a_row > self.run.trainer.max_skipped_steps:
+            if self.steps_done > 0:
+                self.save()
+            before = f", nor in the {self._skipped_in_a_row - 1} steps before" if self._skipped_in_a_row > 1 else ""
+            self._give_up(step.step, fault + before)
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+
+    def _clip(self) -> Tensor | None:
         if self.run.trainer.gradient_clip is None:
             return None
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        return torch.nn.utils.clip_grad_norm_(parameters, self.run.trainer.gradient_clip)
-
-    def _check_finite(self, terms: LossTerms, total: Tensor, step: StepInfo) -> None:
-        if bool(torch.isfinite(total)):
-            return
-        self._give_up(step.step, f"the loss of {', '.join(terms.non_finite()) or 'the sum'} is not finite")
+        return torch.nn.utils.clip_grad_norm_(self._trained(), self.run.trainer.gradient_clip)
 
     def _check_parameters(self) -> None:
         for name, parameter in self.system.named_parameters():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from framework.core.checkpoint import load_checkpoint
+from framework.core.checkpoint import load_newest
 from framework.core.config import parse
 from framework.core.errors import Problem
 from framework.core.registries import GEOMETRIES, RENDERERS, SYSTEMS
@@ -64,7 +64,7 @@ class Source:
         """
         directory = RunDirectory.open(folder).result()
         run = source_config(directory.root)
-        content = load_checkpoint(directory.latest_checkpoint())
+        content, _ = load_newest(directory.candidates())
         scenes = Scenes.build(run.system.scene, run.system.n_particles, run)
         state = below("scenes.", content["state"]["system"])
         scenes.make_room(state)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from framework.core.checkpoint import check_same_components, load_checkpoint, save_checkpoint
+from framework.core.checkpoint import check_same_components, load_checkpoint, load_newest, save_checkpoint, seal
 from framework.core.errors import CheckpointError
 
 CONFIG = {"name": "a", "system": {"type": "distillation"}}
@@ -60,6 +62,47 @@ def test_a_checkpoint_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
         assert message.endswith("Resume from an older one beside it.") and "\n" not in message
 
 
+def test_a_checkpoint_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    content = bytearray(path.read_bytes())
+    for index in range(0, len(content), 23):
+        content[index] ^= 0x10
+        path.write_bytes(content)
+        assert "its checksum is missing or does not match" in refusal(path)
+        content[index] ^= 0x10
+    path.write_bytes(content)
+    assert load_checkpoint(path)["step"] == 3
+
+
+def test_a_file_with_something_behind_its_end_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    path.write_bytes(path.read_bytes() + b"x")
+    assert "its checksum is missing or does not match" in refusal(path)
+
+
+def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_ones_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = saved(tmp_path)
+    damaged = [tmp_path / f"step-00000{step}.ckpt" for step in (5, 4)]
+    for path in damaged:
+        path.write_bytes(whole.read_bytes()[:-7])
+
+    content, taken = load_newest([*damaged, whole])
+
+    assert taken == whole and content["step"] == 3
+    assert [str(path) in record.message for path, record in zip(damaged, caplog.records, strict=True)] == [True, True]
+    assert "Taking step-000003.ckpt instead." in caplog.records[1].message
+    with pytest.raises(CheckpointError, match=r"step-000004.ckpt: is damaged"):
+        load_newest(damaged)
+
+
+def test_a_checkpoint_is_an_archive_that_other_tools_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved(tmp_path)) as archive:
+        assert archive.testzip() is None
+        assert len(archive.comment) == 64
+
+
 def test_garbage_is_refused(tmp_path: Path) -> None:
     path, bytes_of = tmp_path / "x.ckpt", random.Random(0).randbytes
     for length in range(200):
@@ -69,21 +112,26 @@ def test_garbage_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
     path, whole = tmp_path / "x.ckpt", io.BytesIO()
-    torch.save({"format": 1, "config": {}, "step": 1, "state": {"system": Bomb()}}, whole)
-    for content in (whole.getvalue(), pickle.dumps(Bomb()), pickle.dumps({"format": 1, "state": Bomb()}, protocol=2)):
+    torch.save({"format": 2, "config": {}, "step": 1, "state": {"system": Bomb()}}, whole)
+    for content in (whole.getvalue(), pickle.dumps(Bomb()), pickle.dumps({"format": 2, "state": Bomb()}, protocol=2)):
         path.write_bytes(content)
+        if content.startswith(b"PK"):
+            seal(path)
+        else:
+            path.write_bytes(content + hashlib.sha256(content).hexdigest().encode())
         assert "holds something else than tensors and plain values, which is never unpickled" in refusal(path)
     assert ran == []
 
 
 @pytest.mark.parametrize(
     "content",
-    [{"state_dict": {}}, [1, 2], {"format": 2, "config": {}, "step": 0, "state": {}}, {"format": 1, "step": 0}],
+    [{"state_dict": {}}, [1, 2], {"format": 1, "config": {}, "step": 0, "state": {}}, {"format": 2, "step": 0}],
 )
 def test_a_file_of_another_format_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "x.ckpt"
     torch.save(content, path)
-    assert refusal(path) == f"{path}: is not a checkpoint of this project (format 1)."
+    seal(path)
+    assert refusal(path) == f"{path}: is not a checkpoint of this project (format 2)."
 
 
 @pytest.mark.parametrize(

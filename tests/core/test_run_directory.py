@@ -8,7 +8,7 @@ import pytest
 
 from framework.core import run_directory
 from framework.core.errors import CheckpointError, UserError
-from framework.core.run_directory import RunDirectory, prompt_slug, resume_target
+from framework.core.run_directory import RunDirectory, prompt_slug, resume_target, resumed_stages
 
 PROMPT = "a red mushroom"
 
@@ -25,8 +25,8 @@ def run_of(root: Path, time: str, state: str, *, prompt: str = "a-red-mushroom",
 
 
 def resumed(resume: str | Path, root: Path, prompt: str = PROMPT) -> tuple[Path, Path]:
-    run, checkpoint = resume_target(str(resume), output_root=str(root), name="tiny", prompt=prompt)
-    return run.root, checkpoint
+    run, checkpoints = resume_target(str(resume), output_root=str(root), name="tiny", prompt=prompt)
+    return run.root, checkpoints[0]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,16 @@ def test_a_run_folder_means_its_newest_checkpoint_even_if_it_is_finished(tmp_pat
     assert resumed(run, tmp_path)[1].name == "step-1000000.ckpt"
 
 
+def test_older_checkpoints_of_a_folder_stand_in_for_its_newest(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "20260101-120000", "running", steps=(5, 10, 2000))
+    place = {"output_root": str(tmp_path), "name": "tiny", "prompt": PROMPT}
+    for resume in (str(run), "last"):
+        _, checkpoints = resume_target(resume, **place)
+        assert [path.stem for path in checkpoints] == ["step-002000", "step-000010", "step-000005"]
+    chosen = RunDirectory(run).checkpoint(10)
+    assert resume_target(str(chosen), **place)[1] == [chosen]
+
+
 def test_a_checkpoint_means_itself_and_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(tmp_path, "20260101-120000", "running", steps=(5, 10))
     older = run / "checkpoints" / "step-000005.ckpt"
@@ -133,3 +143,40 @@ def test_what_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
         resumed(run.parent / "a-red-mushrom@20260101-120000", tmp_path)
     with pytest.raises(UserError, match=r"tiny: holds no config.yaml, so it is not a run folder"):
         resumed(run.parent, tmp_path)
+
+
+def staged(root: Path, *, begun: tuple[str, ...]) -> RunDirectory:
+    """A run of the stages coarse and fine, of which some have begun."""
+    run = RunDirectory(root / "tiny" / "a-red-mushroom@20260101-120000")
+    run.root.mkdir(parents=True)
+    run.config.write_text("name: tiny\n")
+    run.set_state("interrupted", step=0)
+    run.note({"stages": ["coarse", "fine"]})
+    for name in begun:
+        folder = run.stage(name)
+        folder.checkpoint(5).parent.mkdir(parents=True)
+        folder.checkpoint(5).write_bytes(b"")
+        folder.config.write_text("name: tiny\n")
+    return run
+
+
+def test_the_result_of_stages_is_that_of_the_last_that_has_begun(tmp_path: Path) -> None:
+    assert staged(tmp_path / "a", begun=()).result().root.name == "a-red-mushroom@20260101-120000"
+    assert staged(tmp_path / "b", begun=("coarse",)).result().root.name == "coarse"
+    run = staged(tmp_path / "c", begun=("coarse", "fine"))
+    assert run.result().root.name == "fine"
+    assert [folder.root.name for folder in run.stages()] == ["coarse", "fine"]
+    assert [folder.whole() for folder in (run, *run.stages())] == [run, run, run]
+
+
+def test_a_run_of_stages_is_resumed_by_its_folder_by_a_stage_and_by_last(tmp_path: Path) -> None:
+    run = staged(tmp_path, begun=("coarse",))
+    place = {"output_root": str(tmp_path), "name": "tiny", "prompt": PROMPT}
+    for resume in (str(run.root), str(run.root / "coarse"), "last"):
+        assert resumed_stages(resume, **place) == run
+
+
+def test_a_run_without_stages_cannot_go_on_with_some(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "20260101-120000", "running")
+    with pytest.raises(UserError, match=r"is a run without stages, but this config has some. Start a new run."):
+        resumed_stages(str(run), output_root=str(tmp_path), name="tiny", prompt=PROMPT)

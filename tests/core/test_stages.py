@@ -66,6 +66,10 @@ def test_the_command_line_wins_over_what_a_stage_says(file: Path) -> None:
     assert fine.system.guidance["main"].guidance_scale.dump() == 7
 
 
+def test_null_on_the_command_line_takes_away_from_every_stage(file: Path) -> None:
+    assert all(stage.export is None for stage in load_stages(file, ["export=null"]).values())
+
+
 def test_the_length_beside_the_stages_is_the_most_that_any_may_take(file: Path) -> None:
     coarse, fine = load_stages(file, ["trainer.max_steps=60"]).values()
 

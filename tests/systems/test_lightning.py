@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +38,71 @@ def steps(run: RunDirectory) -> list[str]:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_stops_the_run_by_name_and_keeps_the_last_good_checkpoint(
+def test_a_loss_that_stays_not_finite_stops_the_run_by_name_with_a_checkpoint(
     launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: float
 ) -> None:
     spoil(monkeypatch, 5, value)
-    assert launch.small("trainer.checkpoint_every=2") == 2
+    assert launch.small("trainer.checkpoint_every=2", "trainer.max_skipped_steps=2") == 2
     (run,) = launch.runs()
-    assert steps(run) == ["step-000002", "step-000004"]
-    assert run.state()["state"] == "failed" and run.state()["step"] == 4
+    assert steps(run) == ["step-000006", "step-000007"]
+    assert run.state()["state"] == "failed" and run.state()["step"] == 6
     errors = capsys.readouterr().err
     assert errors == f"error: {run.state()['reason']}\n"
     assert errors == (
-        f"error: step 5: the loss of losses.spoilt is not finite. The last good checkpoint is {run.checkpoint(4)}. "
-        "Lower the learning rate or that term's weight, or train in precision 32-true.\n"
+        "error: step 7: the loss of losses.spoilt is not finite, nor in the 2 steps before. The last good checkpoint is "
+        f"{run.checkpoint(7)}. Lower the learning rate or that term's weight, or train in precision 32-true.\n"
     )
+    before, after = (load_checkpoint(run.checkpoint(step))["state"]["system"] for step in (6, 7))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_may_be_told_to_skip_nothing(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(monkeypatch, 5, math.nan)
+    assert launch.small("trainer.max_skipped_steps=0") == 2
+    assert "step 5: the loss of losses.spoilt is not finite. The last good" in capsys.readouterr().err
+
+
+def spoil_gradient(monkeypatch: pytest.MonkeyPatch, at: Collection[int]) -> None:
+    """Add a loss of which the value is finite and the gradient is not, in the steps of `at`."""
+    step_of = Distillation.training_step
+
+    def training_step(self: Distillation, step: StepInfo) -> LossTerms:
+        terms = step_of(self, step)
+        if step.step in at:
+            weights = self.scene.geometry.mlp.weights[0]
+            terms.add("losses.steep", TermOutput({"x": (weights - weights.detach()).abs().sqrt().sum()}), weight=1.0)
+        return terms
+
+    monkeypatch.setattr(Distillation, "training_step", training_step)
+
+
+def test_steps_without_a_finite_gradient_are_skipped_counted_and_told(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil_gradient(monkeypatch, {3, 4, 8})
+    assert launch.small("trainer.checkpoint_every=1", "trainer.keep_checkpoints=99", "trainer.log_every=1") == 0
+    (run,) = launch.runs()
+    states = [load_checkpoint(run.checkpoint(step))["state"]["system"] for step in range(1, 11)]
+    is_same = [
+        all(torch.equal(new[name], old[name]) for name in new if "occupancy" not in name)
+        for old, new in itertools.pairwise(states)
+    ]
+    assert [step + 1 for step in range(9) if is_same[step]] == [3, 4, 8]
+    rows = list(csv.DictReader(run.metrics.read_text().splitlines()))
+    assert [row["skipped_steps"] for row in rows] == ["", "", "", "1", "2", "2", "2", "2", "3", "3"]
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [f"step {step}: skipped, as the gradient of the losses is not finite." for step in (3, 8)]
+
+
+def test_a_gradient_that_stays_not_finite_names_its_term(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil_gradient(monkeypatch, range(4, 99))
+    assert launch.small("trainer.max_skipped_steps=2") == 2
+    message = "step 6: the gradient of losses.steep is not finite, nor in the 2 steps before."
+    assert message in capsys.readouterr().err
 
 
 def test_parameters_that_are_not_finite_are_never_saved(
@@ -116,16 +170,17 @@ def test_a_checkpoint_of_another_config_is_refused_and_left_alone(
     assert steps(run) == ["step-000002"] and {path: path.read_bytes() for path in before} == before
 
 
-def test_a_checkpoint_cut_short_is_refused_and_an_older_one_goes_on(
-    launch: Any, capsys: pytest.CaptureFixture[str]
+def test_a_checkpoint_cut_short_is_named_and_the_one_before_goes_on(
+    launch: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert launch.small("trainer.checkpoint_every=5") == 0
     (run,) = launch.runs()
     newest, older = run.checkpoint(10), run.checkpoint(5)
     newest.write_bytes(newest.read_bytes()[:1000])
-    assert launch.small(f"resume={run.root}") == 2
+    assert launch.small(f"resume={newest}") == 2
     assert f"{newest}: is damaged or no checkpoint (1000 bytes" in capsys.readouterr().err
-    assert launch.small(f"resume={older}") == 0
+    assert launch.small(f"resume={run.root}") == 0
+    assert f"Taking {older.name} instead." in caplog.text
     assert load_checkpoint(newest)["step"] == 10
 
 
