@@ -1,4 +1,7 @@
-"""Writing meshes as binary glTF 2.0 (GLB): one mesh, one matte material, the texture inside the file.
+"""Writing meshes as binary glTF 2.0 (GLB): one mesh, one material, its textures inside the file.
+
+A mesh without `SurfaceTextures` becomes matte. With them the file has the whole metallic-roughness material, occlusion
+sharing an image with the other two, and, with a normal texture, the tangents that it refers to.
 
 glTF is y-up and looks along +z at the front, our world is z-up with the front at +x, so (x, y, z) is written as
 (y, z, x). Its texture coordinates start at the upper left of the image, ours at the lower left.
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from framework.core.files import replacing
 from framework.export.png import encode_png
+from framework.export.tangents import vertex_tangents
 from framework.structures.mesh import Mesh
 
 MAGIC, VERSION = 0x46546C67, 2
@@ -43,7 +47,7 @@ def write_glb(mesh: Mesh, path: Path) -> None:
     """Write `mesh` to `path`, all or nothing.
 
     Args:
-        mesh: With faces and unit normals; its texture, if any, becomes the base colour.
+        mesh: With faces and unit normals; its texture, if any, becomes the base colour. Further textures need that one.
 
     Raises:
         ValueError: If the mesh has no faces or no normals.
@@ -65,26 +69,61 @@ def glb_bytes(mesh: Mesh, *, name: str = "model") -> bytes:
     }
     if mesh.uvs is not None:
         attributes["TEXCOORD_0"] = buffer.add_accessor(_from_top(mesh.uvs), "VEC2")
+        if mesh.surface is not None and mesh.surface.normal is not None:
+            attributes["TANGENT"] = buffer.add_accessor(_tangents(mesh), "VEC4")
     indices = buffer.add_accessor(mesh.faces.reshape(-1), "SCALAR")
-    surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "Distill3D"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": name}],
         "meshes": [{"name": name, "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [{"name": name, "pbrMetallicRoughness": surface, "doubleSided": False}],
+        "materials": [_material(mesh, name)],
     }
-    if mesh.texture is not None and mesh.uvs is not None:
-        surface["baseColorTexture"] = {"index": 0}
-        image = buffer.add_view(encode_png(mesh.texture))
-        document["textures"] = [{"source": 0, "sampler": 0}]
-        document["images"] = [{"name": f"{name}-base-color", "mimeType": "image/png", "bufferView": image}]
+    images = _images(mesh)
+    if images:
+        views = [buffer.add_view(encode_png(image)) for image in images.values()]
+        document["textures"] = [{"source": index, "sampler": 0} for index in range(len(images))]
+        document["images"] = [
+            {"name": f"{name}-{use}", "mimeType": "image/png", "bufferView": view}
+            for use, view in zip(images, views, strict=True)
+        ]
         filters = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}
         document["samplers"] = [{**filters, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}]
     document["accessors"], document["bufferViews"] = buffer.accessors, buffer.views
     document["buffers"] = [{"byteLength": len(buffer.data)}]
     return _container(json.dumps(document, separators=(",", ":")).encode(), bytes(buffer.data))
+
+
+def _images(mesh: Mesh) -> dict[str, Float[Tensor, "H W 3"]]:
+    """The textures of a mesh by their use, in the order of their indices in the file."""
+    if mesh.texture is None or mesh.uvs is None:
+        return {}
+    images = {"base-color": mesh.texture}
+    if mesh.surface is not None:
+        images["orm"] = mesh.surface.orm
+        if mesh.surface.normal is not None:
+            images["normal"] = mesh.surface.normal
+    return images
+
+
+def _material(mesh: Mesh, name: str) -> dict[str, Any]:
+    references = {use: {"index": index} for index, use in enumerate(_images(mesh))}
+    # Factors scale what is in a texture.
+    surface: dict[str, Any] = {"metallicFactor": float("orm" in references), "roughnessFactor": 1.0}
+    if "base-color" in references:
+        surface["baseColorTexture"] = references["base-color"]
+    material = {"name": name, "pbrMetallicRoughness": surface, "doubleSided": False}
+    if "orm" in references:
+        surface["metallicRoughnessTexture"] = material["occlusionTexture"] = references["orm"]
+    if "normal" in references:
+        material["normalTexture"] = references["normal"]
+    return material
+
+
+def _tangents(mesh: Mesh) -> Float[Tensor, "V 4"]:
+    tangents = vertex_tangents(mesh)
+    return torch.cat([to_gltf_axes(tangents[:, :3]), tangents[:, 3:]], dim=1)
 
 
 @dataclass

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from framework.core.errors import UserError
 from framework.export import gltf
 from framework.export.png import decode_png
-from framework.structures.mesh import Mesh
+from framework.structures.mesh import Mesh, SurfaceTextures
 
 _COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
 _KINDS = {gltf.FLOAT: "<f4", gltf.UNSIGNED_INT: "<u4"}
@@ -52,13 +53,23 @@ def _parse(data: bytes) -> Mesh:
     if int(faces.min()) < 0 or int(faces.max()) >= len(vertices):
         raise ValueError(f"its faces name vertices up to {int(faces.max())}, but there are {len(vertices)}")
     normals = gltf.from_gltf_axes(_accessor(document, binary, attributes["NORMAL"]))
-    uvs = texture = None
+    uvs = texture = surface = None
     if "TEXCOORD_0" in attributes:
         u, v = _accessor(document, binary, attributes["TEXCOORD_0"]).unbind(dim=-1)
         uvs = torch.stack([u, 1.0 - v], dim=-1)
-    if document.get("images"):
-        texture = decode_png(_view(document, binary, document["images"][0]["bufferView"]))
-    return Mesh(vertices, faces, normals=normals, uvs=uvs, texture=texture)
+    material = document["materials"][primitives[0]["material"]]
+    metallic_roughness = material["pbrMetallicRoughness"]
+    if "baseColorTexture" in metallic_roughness:
+        texture = _image(document, binary, metallic_roughness["baseColorTexture"])
+    if "metallicRoughnessTexture" in metallic_roughness:
+        normal = _image(document, binary, material["normalTexture"]) if "normalTexture" in material else None
+        surface = SurfaceTextures(_image(document, binary, metallic_roughness["metallicRoughnessTexture"]), normal)
+    return Mesh(vertices, faces, normals=normals, uvs=uvs, texture=texture, surface=surface)
+
+
+def _image(document: dict[str, Any], binary: bytes, reference: dict[str, Any]) -> Float[Tensor, "H W 3"]:
+    image = document["images"][document["textures"][reference["index"]]["source"]]
+    return decode_png(_view(document, binary, image["bufferView"]))
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:

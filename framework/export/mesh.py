@@ -9,6 +9,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,17 +20,19 @@ from framework.core.files import write_text
 from framework.core.registries import EXPORTERS
 from framework.core.step import StepInfo
 from framework.export.base import Exporter
+from framework.export.fidelity import Fidelity, compare
 from framework.export.gltf import write_glb
 from framework.export.isosurface import DensityGrid, Visible, extract_surface, sample_density, sample_inside
-from framework.export.mesh_rendering import render_mesh
+from framework.export.loading import load_glb
 from framework.export.obj import write_obj
+from framework.export.ply import write_ply
 from framework.export.simplification import decimate, smooth_normals
-from framework.export.solid import clean
 from framework.export.specks import without_small_parts
 from framework.export.texturing import SurfaceColor, bake, unwrap
 from framework.export.threshold import choose_threshold, empty_field, silhouette_views
 from framework.export.volume_color import VolumeColor
 from framework.geometry.base import SurfaceGeometry
+from framework.geometry.solid import clean
 from framework.renderers.base import Renderer, Scene
 from framework.structures.field import Attribute, FieldQuery
 from framework.structures.mesh import Mesh
@@ -42,35 +45,32 @@ _log = logging.getLogger(__name__)
 _OUTSIDE, _INSIDE = 2.0, 6.0
 
 
-@dataclass(frozen=True)
-class ExportReport:
+@dataclass(frozen=True, kw_only=True)
+class ExportReport(Fidelity):
     """How an export went.
 
     Attributes:
         threshold: Density at the surface, per world unit; None of what has a surface of its own.
-        silhouette_iou: Overlap of the mesh's silhouettes with the opaque pixels of the volume render.
-        psnr: Of mesh renders against volume renders from the same views, in plain ambient light, dB.
         num_faces: Triangles written.
         seconds: From the field to the baked mesh.
     """
 
     threshold: float | None
-    silhouette_iou: float
-    psnr: float
     num_faces: int
     seconds: float
 
     def __str__(self) -> str:
         place = "" if self.threshold is None else f" at density {self.threshold:.3g}"
+        lit = "" if self.lit_psnr is None else f" (lit {self.lit_psnr:.1f} dB)"
         return (
             f"{self.num_faces} faces{place}; against the scene's own renders: silhouette IoU "
-            f"{self.silhouette_iou:.3f}, colour PSNR {self.psnr:.1f} dB; {self.seconds:.1f} s"
+            f"{self.silhouette_iou:.3f}, colour PSNR {self.psnr:.1f} dB{lit}; {self.seconds:.1f} s"
         )
 
 
 @EXPORTERS.register("mesh")
 class MeshExporter(Exporter):
-    """A textured triangle mesh as GLB and OBJ."""
+    """A textured triangle mesh as GLB, OBJ or PLY, with all textures that the material knows."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Exporter.Config):
@@ -92,6 +92,8 @@ class MeshExporter(Exporter):
         """Cavities are filled if their openings are at most so many grid vertices wide, rounded up to an even one."""
         bake_samples: int = 8
         """Samples of the march through the surface from which each texel is coloured."""
+        formats: tuple[Literal["glb", "obj", "ply"], ...] = ("glb", "obj")
+        """Files to write; PLY has coloured vertices instead of textures. Reports and scores read the GLB file."""
 
         def __post_init__(self) -> None:
             if self.threshold is not None and not 0.0 < self.threshold < math.inf:
@@ -107,31 +109,43 @@ class MeshExporter(Exporter):
                 raise ValueError("smoothing, padding and max_opening must not be negative.")
             if not 0.0 <= self.min_component_fraction < 1.0:
                 raise ValueError(f"min_component_fraction must lie in [0, 1), got {self.min_component_fraction}.")
+            if "glb" not in self.formats:
+                raise ValueError(f"formats must contain glb, which reports and scores read, got {list(self.formats)}.")
 
     config: Config
 
     def export(self, scene: Scene, renderer: Renderer, folder: Path, step: StepInfo) -> list[Path]:
-        """Write `model.glb`, `model.obj` with its material and texture, and `export.json` (an `ExportReport`)."""
-        mesh, report = self.build(scene, renderer, step)
-        glb = folder / "model.glb"
-        write_glb(mesh, glb)
+        """Write `model.glb`, the same mesh in the further formats, and `export.json` (an `ExportReport`).
+
+        What the report compares with the scene is the GLB file as it is read back.
+        """
+        started = time.perf_counter()
+        views = silhouette_views(scene.geometry.config.radius, device=scene.occupancy.density.device)
+        with torch.no_grad():
+            render = renderer.render(views, scene, frozenset(), step)
+            mesh, threshold = self._build(scene, views, render, step)
+        seconds = time.perf_counter() - started
+        written = self._write(mesh, folder)
+        fidelity = compare(load_glb(written[0]), scene, renderer, views, render, step)
+        report = ExportReport(threshold=threshold, num_faces=len(mesh.faces), seconds=seconds, **asdict(fidelity))
         record = folder / "export.json"
         write_text(record, json.dumps(asdict(report), indent=2) + "\n")
-        written = [glb, *write_obj(mesh, folder / "model.obj"), record]
-        _log.info("Exported %s: %s.", glb, report)
+        _log.info("Exported %s: %s.", written[0], report)
+        return [*written, record]
+
+    def _write(self, mesh: Mesh, folder: Path) -> list[Path]:
+        written = [folder / "model.glb"]
+        write_glb(mesh, written[0])
+        if "obj" in self.config.formats:
+            written += write_obj(mesh, folder / "model.obj")
+        if "ply" in self.config.formats:
+            written.append(folder / "model.ply")
+            write_ply(mesh, written[-1])
         return written
 
-    @torch.no_grad()
-    def build(self, scene: Scene, renderer: Renderer, step: StepInfo) -> tuple[Mesh, ExportReport]:
-        """The textured mesh of `scene`, and how it compares with what `renderer` shows.
-
-        Raises:
-            UserError: If nothing is opaque, or nothing is denser than the configured threshold.
-        """
-        started, geometry = time.perf_counter(), scene.geometry
-        views = silhouette_views(geometry.config.radius, device=scene.occupancy.density.device)
-        render = renderer.render(views, scene, frozenset(), step)
-        threshold = None
+    def _build(self, scene: Scene, views: Views, render: RenderOutput, step: StepInfo) -> tuple[Mesh, float | None]:
+        """The textured mesh of `scene`, and the density at its surface unless it has a surface of its own."""
+        geometry, threshold = scene.geometry, None
         if isinstance(geometry, SurfaceGeometry):
             mesh, color = self._of_surface(geometry, step), _surface_color(scene, step)
         elif Attribute.SIGNED_DISTANCE in geometry.answers:
@@ -143,10 +157,7 @@ class MeshExporter(Exporter):
             ).smoothed(self.config.smoothing)
             threshold = self._threshold(grid, views, render)
             mesh, color = self._of_grid(grid.signed(threshold), grid.radius), self._volume_color(scene, grid, step)
-        mesh = self._textured(mesh, color)
-        seconds = time.perf_counter() - started
-        iou, psnr = _compare(mesh, scene, views, render, step)
-        return mesh, ExportReport(threshold, iou, psnr, len(mesh.faces), seconds)
+        return self._textured(mesh, color), threshold
 
     def _threshold(self, grid: DensityGrid, views: Views, render: RenderOutput) -> float:
         if self.config.threshold is None:
@@ -201,12 +212,12 @@ class MeshExporter(Exporter):
 
 
 def _surface_color(scene: Scene, step: StepInfo) -> SurfaceColor:
-    """The base colour at points of a sharp surface."""
+    """What the material looks like at points of a sharp surface."""
 
     def color(positions: Tensor, normals: Tensor) -> Tensor:
         features = scene.geometry.query(FieldQuery(positions, step, frozenset({Attribute.FEATURES}))).features
         assert features is not None
-        return scene.material.base_color(features, step)
+        return scene.material.surface(features, step).stacked()
 
     return color
 
@@ -220,14 +231,3 @@ def _occupied(scene: Scene) -> Visible:
         return cells[index[:, 0], index[:, 1], index[:, 2]]
 
     return is_visible
-
-
-def _compare(mesh: Mesh, scene: Scene, views: Views, render: RenderOutput, step: StepInfo) -> tuple[float, float]:
-    """Silhouette IoU and colour PSNR (dB) of the mesh against the volume's renders."""
-    directions = views.cameras.rays().directions.reshape(len(views), -1, 3)
-    background = scene.background.color(directions, step).reshape(render.rgb.shape)
-    image = render_mesh(mesh, views, background=background)
-    ours, theirs = image.opacity > 0.5, render.opacity > 0.5
-    iou = (ours & theirs).sum() / (ours | theirs).sum().clamp_min(1)
-    error = (image.rgb - render.rgb).square().mean().clamp_min(1e-10)
-    return iou.item(), -10.0 * error.log10().item()

@@ -1,23 +1,28 @@
 """Images of textured meshes by ray casting: for turntables, for scoring, and to check what was exported.
 
 Light and colours follow `framework.structures.views`: what is shown is base colour times (ambient + diffuse cosine), in
-sRGB values as they are, the same arithmetic as in the materials.
+sRGB values as they are, the same arithmetic as in the matte materials. In surroundings, a mesh with further textures shows
+them as `framework.materials.physically_based` does.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from framework.export.tangents import from_tangent_space, vertex_tangents
+from framework.materials.base import SurfaceProperties
+from framework.materials.surroundings import Surroundings
 from framework.ops.mesh_raycasting import RayCaster, RayHits
 from framework.structures.mesh import Mesh
 from framework.structures.rays import Rays
 from framework.structures.render_output import RenderOutput
-from framework.structures.surface import base_color, interpolate
+from framework.structures.surface import base_color, interpolate, sample_texture
 from framework.structures.views import Lights, Views
 
 
@@ -26,14 +31,17 @@ class MeshRenderer:
 
     Args:
         mesh: Coloured by its texture, else by its vertex colours, else white. Without normals it is shaded flat.
+        surroundings: Light a mesh that has `SurfaceTextures` instead of the views' lights, except where these are plain
+            ambient light, under which base colour is shown.
         supersampling: Rays along each side of a pixel.
 
     Raises:
         ValueError: If the mesh has no faces.
     """
 
-    def __init__(self, mesh: Mesh, *, supersampling: int = 2) -> None:
+    def __init__(self, mesh: Mesh, *, surroundings: Surroundings | None = None, supersampling: int = 2) -> None:
         self._mesh = mesh
+        self._surroundings = surroundings if mesh.surface is not None else None
         self._supersampling = supersampling
         self._caster = RayCaster(mesh.vertices, mesh.faces)
         self._face_normals = mesh.face_normals()
@@ -74,17 +82,48 @@ class MeshRenderer:
             normals = self._face_normals[hits.face.long()]
         else:
             normals = F.normalize(interpolate(mesh.normals, mesh.faces, hits.face, hits.barycentric), dim=-1)
+        if self._surroundings is not None and bool(lights.diffuse > 0.0):
+            surface = self._properties(hits).bared(lights.is_textureless.to(normals.dtype).expand(len(normals)))
+            color = self._surroundings.color(surface, normals, -rays.directions)
+        else:
+            color = self._matte_color(rays, hits, normals, lights)
+        return torch.cat([color, normals, torch.ones_like(color[:, :1]), hits.distance[:, None]], dim=-1)
+
+    def _matte_color(
+        self, rays: Rays, hits: RayHits, normals: Float[Tensor, "N 3"], lights: Lights
+    ) -> Float[Tensor, "N 3"]:
         positions = torch.addcmul(rays.origins, rays.directions, hits.distance[:, None])
         cosine = (normals * F.normalize(lights.positions - positions, dim=-1)).sum(dim=-1, keepdim=True)
-        albedo = (
-            torch.ones_like(positions) if bool(lights.is_textureless) else base_color(mesh, hits.face, hits.barycentric)
-        )
-        color = (albedo * (lights.ambient + lights.diffuse * cosine.clamp_min(0.0))).clamp(0.0, 1.0)
-        return torch.cat([color, normals, torch.ones_like(cosine), hits.distance[:, None]], dim=-1)
+        is_white = bool(lights.is_textureless)
+        albedo = torch.ones_like(positions) if is_white else base_color(self._mesh, hits.face, hits.barycentric)
+        return (albedo * (lights.ambient + lights.diffuse * cosine.clamp_min(0.0))).clamp(0.0, 1.0)
+
+    def _properties(self, hits: RayHits) -> SurfaceProperties:
+        """What the textures say of the points that were hit."""
+        mesh, at = self._mesh, (hits.face, hits.barycentric)
+        assert mesh.surface is not None and mesh.uvs is not None
+        uvs = interpolate(mesh.uvs, mesh.faces, *at)
+        _, roughness, metallic = sample_texture(mesh.surface.orm, uvs).unbind(dim=-1)
+        offset = None
+        if mesh.surface.normal is not None and mesh.normals is not None:
+            texel = 2.0 * sample_texture(mesh.surface.normal, uvs) - 1.0
+            bent = from_tangent_space(F.normalize(texel, dim=-1), mesh, self._tangents, *at)
+            offset = bent - F.normalize(interpolate(mesh.normals, mesh.faces, *at), dim=-1)
+        return SurfaceProperties(base_color(mesh, *at), roughness, metallic, offset)
+
+    @functools.cached_property
+    def _tangents(self) -> Float[Tensor, "V 4"]:
+        return vertex_tangents(self._mesh)
 
 
 def render_mesh(
-    mesh: Mesh, views: Views, *, background: Float[Tensor, "*image 3"] | None = None, supersampling: int = 2
+    mesh: Mesh,
+    views: Views,
+    *,
+    background: Float[Tensor, "*image 3"] | None = None,
+    surroundings: Surroundings | None = None,
+    supersampling: int = 2,
 ) -> RenderOutput:
     """Images of `mesh`; see `MeshRenderer`, which is to be kept where one mesh is drawn many times."""
-    return MeshRenderer(mesh, supersampling=supersampling).render(views, background=background)
+    renderer = MeshRenderer(mesh, surroundings=surroundings, supersampling=supersampling)
+    return renderer.render(views, background=background)

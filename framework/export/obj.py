@@ -1,8 +1,15 @@
-"""Writing meshes as Wavefront OBJ with material file and texture, in the axes of the GLB file (y up, front at +z)."""
+"""Writing meshes as Wavefront OBJ with material file and textures, in the axes of the GLB file (y up, front at +z).
+
+Roughness, metallic and normals go into the widespread physically based extension of the material file (`map_Pr`,
+`map_Pm`, `norm`), which Blender and others read and all others ignore.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
 
 from framework.core.files import replacing, write_text
 from framework.export.gltf import to_gltf_axes
@@ -11,22 +18,41 @@ from framework.structures.mesh import Mesh
 
 
 def write_obj(mesh: Mesh, path: Path) -> list[Path]:
-    """Write `mesh` to `path` (.obj) and, beside it under the same stem, its material (.mtl) and texture (.png).
+    """Write `mesh` to `path` (.obj) and, beside it, its material (.mtl) and textures (.png), names beginning alike.
 
     Args:
         mesh: With normals, texture coordinates and texture.
 
     Returns:
-        The three files.
+        All files: the mesh, the material, the texture of the base colour, and further textures if the mesh has them.
     """
     assert mesh.normals is not None and mesh.uvs is not None and mesh.texture is not None
     material, texture = path.with_suffix(".mtl"), path.with_suffix(".png")
-    with replacing(texture) as temporary:
-        temporary.write_bytes(encode_png(mesh.texture))
     # No ambient and no specular part: base colour times light, as in the GLB file.
-    write_text(material, f"newmtl {path.stem}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture.name}\n")
+    lines = [f"newmtl {path.stem}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "illum 1", f"map_Kd {texture.name}"]
+    written = [_write_png(mesh.texture, texture)]
+    for key, image in _further_textures(mesh).items():
+        name, use = key
+        written.append(_write_png(image, path.with_name(f"{path.stem}-{use}.png")))
+        lines.append(f"{name} {written[-1].name}")
+    write_text(material, "\n".join(lines) + "\n")
     write_text(path, _geometry(mesh, material.name, path.stem))
-    return [path, material, texture]
+    return [path, material, *written]
+
+
+def _further_textures(mesh: Mesh) -> dict[tuple[str, str], Float[Tensor, "H W 3"]]:
+    """Images by their key in the material file and the end of their file's name."""
+    if mesh.surface is None:
+        return {}
+    _, roughness, metallic = (channel[..., None].expand_as(mesh.surface.orm) for channel in mesh.surface.orm.unbind(-1))
+    images = {("map_Pr", "roughness"): roughness, ("map_Pm", "metallic"): metallic}
+    return images if mesh.surface.normal is None else {**images, ("norm", "normal"): mesh.surface.normal}
+
+
+def _write_png(image: Float[Tensor, "H W 3"], path: Path) -> Path:
+    with replacing(path) as temporary:
+        temporary.write_bytes(encode_png(image))
+    return path
 
 
 def _geometry(mesh: Mesh, material_file: str, name: str) -> str:

@@ -1,26 +1,30 @@
-"""Texture atlas: unwrapping a mesh into it, and filling it with colours of the surface."""
+"""Texture atlas: unwrapping a mesh into it, and filling it with what the surface looks like."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import scipy  # Its parts are loaded when they are used: ndimage takes a third of a second.
 import torch
+import torch.nn.functional as F
 import xatlas
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from framework.ops.mesh_raycasting import RayCaster
-from framework.structures.mesh import Mesh
+from framework.export.tangents import in_tangent_space, vertex_tangents
+from framework.ops.mesh_raycasting import RayCaster, RayHits
+from framework.structures.mesh import Mesh, SurfaceTextures
 from framework.structures.rays import Rays
 from framework.structures.surface import interpolate
 
-SurfaceColor = Callable[[Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]]
-"""Base colour in [0, 1] at surface positions with unit normals."""
+SurfaceColor = Callable[[Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N C"]]
+"""What `SurfaceProperties.stacked` returns, at surface positions with unit normals: at least a base colour in [0, 1]."""
 
 _TEXELS_AT_ONCE = 1 << 16
+_NORMAL = 5  # the first of the channels that bend the normal
 _KINDS = (np.int64, np.int64, np.float32)  # of what xatlas returns: original vertex, faces, coordinates
 
 
@@ -48,31 +52,62 @@ def unwrap(mesh: Mesh, *, texture_size: int, padding: int) -> Mesh:
 
 @torch.no_grad()
 def bake(mesh: Mesh, color: SurfaceColor, *, texture_size: int) -> Mesh:
-    """The mesh with a texture that holds `color` of the surface; texels outside all charts repeat the nearest inside.
+    """The mesh with textures that hold `color` of the surface; texels outside all charts repeat the nearest inside.
 
     Args:
         mesh: With normals and texture coordinates.
         color: Asked once for every texel that shows a part of the surface.
-        texture_size: Side of the square texture, texels.
+        texture_size: Side of the square textures, texels.
     """
     assert mesh.normals is not None and mesh.uvs is not None
     device = mesh.vertices.device
     # Which triangle covers a texel is asked of the mesh flattened into the unit square, by rays from above.
     flat = torch.cat([mesh.uvs, torch.zeros_like(mesh.uvs[:, :1])], dim=-1)
     caster = RayCaster(flat, mesh.faces)
-    texture = torch.zeros(texture_size**2, 3, device=device)
-    is_covered = torch.zeros(texture_size**2, dtype=torch.bool, device=device)
+    baker = _Baker(mesh, color)
+    covered, values = [], []
     for texels in torch.arange(texture_size**2, device=device).split(_TEXELS_AT_ONCE):
         hits = caster.cast(_texel_rays(texels, texture_size))
         is_hit = hits.face >= 0
-        hits, texels = hits[is_hit], texels[is_hit]
-        if len(texels) > 0:
-            positions = interpolate(mesh.vertices, mesh.faces, hits.face, hits.barycentric)
-            normals = interpolate(mesh.normals, mesh.faces, hits.face, hits.barycentric)
-            texture[texels] = color(positions, torch.nn.functional.normalize(normals, dim=-1)).clamp(0.0, 1.0)
-            is_covered[texels] = True
-    square = (texture_size, texture_size)
-    return dataclasses.replace(mesh, texture=_fill(texture.reshape(*square, 3), is_covered.reshape(square)))
+        if bool(is_hit.any()):
+            covered.append(texels[is_hit])
+            values.append(baker.texels(hits[is_hit]))
+    if not covered:
+        return dataclasses.replace(mesh, texture=torch.zeros(texture_size, texture_size, 3, device=device))
+    return _with_textures(mesh, _filled(torch.cat(covered), torch.cat(values), texture_size))
+
+
+class _Baker:
+    """Values of texels; normals are turned into tangent space."""
+
+    def __init__(self, mesh: Mesh, color: SurfaceColor) -> None:
+        self._mesh = mesh
+        self._color = color
+
+    @functools.cached_property
+    def _tangents(self) -> Float[Tensor, "V 4"]:
+        return vertex_tangents(self._mesh)
+
+    def texels(self, hits: RayHits) -> Float[Tensor, "N C"]:
+        """Channels in [0, 1] of the points that were hit: base colour, roughness, metallic, and the encoded normal."""
+        mesh = self._mesh
+        assert mesh.normals is not None
+        positions = interpolate(mesh.vertices, mesh.faces, hits.face, hits.barycentric)
+        normals = F.normalize(interpolate(mesh.normals, mesh.faces, hits.face, hits.barycentric), dim=-1)
+        values = self._color(positions, normals)
+        if values.shape[1] > _NORMAL:
+            bent = F.normalize(normals + values[:, _NORMAL:], dim=-1)
+            local = in_tangent_space(bent, mesh, self._tangents, hits.face, hits.barycentric)
+            values = torch.cat([values[:, :_NORMAL], 0.5 + 0.5 * local], dim=-1)
+        return values.clamp(0.0, 1.0)
+
+
+def _with_textures(mesh: Mesh, image: Float[Tensor, "H W C"]) -> Mesh:
+    surface = None
+    if image.shape[-1] > 3:
+        orm = torch.cat([torch.ones_like(image[..., :1]), image[..., 3:_NORMAL]], dim=-1)
+        surface = SurfaceTextures(orm, image[..., _NORMAL:] if image.shape[-1] > _NORMAL else None)
+    return dataclasses.replace(mesh, texture=image[..., :3].contiguous(), surface=surface)
 
 
 def _texel_rays(texels: Tensor, size: int) -> Rays:
@@ -83,12 +118,13 @@ def _texel_rays(texels: Tensor, size: int) -> Rays:
     return Rays(origins, origins.new_tensor([0.0, 0.0, -1.0]).expand_as(origins).contiguous())
 
 
-def _fill(texture: Float[Tensor, "H W 3"], is_covered: Bool[Tensor, "H W"]) -> Float[Tensor, "H W 3"]:
-    """The texture with each uncovered texel set to the nearest covered one: no filter shall meet a foreign colour."""
-    if not bool(is_covered.any()):
-        return texture
+def _filled(texels: Int[Tensor, "N"], values: Float[Tensor, "N C"], size: int) -> Float[Tensor, "H W C"]:
+    """The image of `values`, each other texel set to the nearest of them: no filter shall meet a foreign colour."""
+    is_empty = np.ones(size**2, dtype=bool)
+    is_empty[texels.cpu().numpy()] = False
     nearest = scipy.ndimage.distance_transform_edt(
-        ~is_covered.cpu().numpy(), return_distances=False, return_indices=True
+        is_empty.reshape(size, size), return_distances=False, return_indices=True
     )
-    rows, columns = torch.from_numpy(nearest.astype(np.int64)).to(texture.device)
-    return texture[rows, columns]
+    rows, columns = torch.from_numpy(nearest.astype(np.int64)).to(values.device)
+    image = values.new_zeros(size**2, values.shape[1]).index_copy(0, texels, values)
+    return image.reshape(size, size, -1)[rows, columns]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from framework.export.mesh_rendering import MeshRenderer
 from framework.export.video import write_video
+from framework.materials.surroundings import Surroundings
 from framework.structures.mesh import Mesh
 from framework.structures.views import Lights, Views
 
@@ -33,7 +34,7 @@ def write_turntable(
     """Write an MP4 (H.264, plays in every browser) of one full turn to `path`, starting at the front.
 
     Args:
-        mesh: What is shown, on white, lit from over the camera's shoulder.
+        mesh: What is shown, on white, lit as `viewer` does it.
         frames: Views of the turn.
         size: Side of the square video, pixels; even, as H.264 with 4:2:0 chroma demands.
         is_quiet: Show no progress bar.
@@ -43,10 +44,15 @@ def write_turntable(
     """
     if size % 2 != 0:
         raise ValueError(f"write_turntable: size must be even, got {size}.")
-    renderer = MeshRenderer(mesh)
+    renderer = viewer(mesh)
     views = turntable_views(mesh, frames=frames, size=size, elevation_deg=elevation_deg)
     turns = track(range(frames), description="Turntable", disable=is_quiet, transient=True)
     write_video(path, (renderer.render(views[i]).rgb[0] for i in turns), frames_per_second=frames_per_second)
+
+
+def viewer(mesh: Mesh) -> MeshRenderer:
+    """Draws a mesh for people: physically based ones under a sky, all others by the lights of `framed_views`."""
+    return MeshRenderer(mesh, surroundings=None if mesh.surface is None else Surroundings.load("sky"))
 
 
 def turntable_views(mesh: Mesh, *, frames: int, size: int, elevation_deg: float = 15.0) -> Views:

@@ -1,4 +1,4 @@
-"""The colour that a volume shows at a point of its surface."""
+"""What a volume looks like at a point of its surface."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LEAST_WEIGHT = 1e-4  # where a whole march meets nothing, its samples count ali
 
 @dataclass(frozen=True)
 class VolumeColor:
-    """Base colour of surface points, composited along a short march through the surface against its normal.
+    """`SurfaceProperties` of surface points, stacked, composited along a short march through the surface.
 
-    The surface lies within fog whose colour changes with depth, and a render shows a mixture. Taking the colour at one
-    depth would bake one that was never seen.
+    The march goes against the normal. The surface lies within fog whose colour changes with depth, and a render shows
+    a mixture. Taking the colour at one depth would bake one that was never seen.
 
     Attributes:
         geometry, material: The field and its look.
@@ -39,15 +39,16 @@ class VolumeColor:
     num_samples: int
 
     @torch.no_grad()
-    def __call__(self, positions: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """Base colour in [0, 1], sRGB, at surface points with unit normals that point outwards."""
+    def __call__(self, positions: Float[Tensor, "N 3"], normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N C"]:
+        """What `SurfaceProperties.stacked` returns, at surface points with unit normals that point outwards."""
         count, length = len(positions), (self.outside + self.inside) / self.num_samples
         middles = torch.arange(self.num_samples, device=positions.device) + 0.5
         offsets = self.outside - length * middles  # (S,), along the normal
         points = positions[:, None] + offsets[:, None] * normals[:, None]  # (N, S, 3)
         sample = self.geometry.query(FieldQuery(points.reshape(-1, 3), self.step, _WANTS))
         assert sample.density is not None and sample.features is not None
-        colors = self.material.base_color(sample.features, self.step).reshape(count, self.num_samples, 3)
+        colors = self.material.surface(sample.features, self.step).stacked()
+        colors = colors.reshape(count, self.num_samples, -1)
         optical = sample.density.reshape(count, self.num_samples) * length
         before = optical.cumsum(dim=1) - optical
         weights = torch.exp(-before) * -torch.expm1(-optical) + _LEAST_WEIGHT

@@ -15,6 +15,40 @@ from framework.structures.field import Attribute, ShadingPoints
 from framework.structures.views import Lights
 
 
+@dataclass(frozen=True)
+class SurfaceProperties:
+    """What of a material is the surface's own, under no light: what is baked into textures.
+
+    Attributes:
+        base_color: In [0, 1], sRGB.
+        roughness, metallic: In [0, 1], as glTF 2.0 defines them; None of a material that knows no such thing.
+        normal_offset: Added to the unit normal, world space; None where the geometry's normals are the only ones.
+            Not without the other two.
+    """
+
+    base_color: Float[Tensor, "N 3"]
+    roughness: Float[Tensor, "N"] | None = None
+    metallic: Float[Tensor, "N"] | None = None
+    normal_offset: Float[Tensor, "N 3"] | None = None
+
+    def stacked(self) -> Float[Tensor, "N C"]:
+        """All that is there as channels: base colour 3, roughness 1, metallic 1, normal offset 3."""
+        if self.roughness is None or self.metallic is None:
+            return self.base_color
+        channels = [self.base_color, self.roughness[:, None], self.metallic[:, None]]
+        return torch.cat(channels if self.normal_offset is None else [*channels, self.normal_offset], dim=1)
+
+    def bared(self, share: Float[Tensor, "N"]) -> SurfaceProperties:
+        """The same where `share` is 0, and where it is 1 a white, matte surface with the geometry's own normals."""
+        kept = 1.0 - share
+        return SurfaceProperties(
+            self.base_color * kept[:, None] + share[:, None],
+            None if self.roughness is None else self.roughness * kept + share,
+            None if self.metallic is None else self.metallic * kept,
+            None if self.normal_offset is None else self.normal_offset * kept[:, None],
+        )
+
+
 class Material(Component, nn.Module, ABC):
     """How a surface looks; `needs` are the attributes it asks of the geometry."""
 
@@ -40,3 +74,7 @@ class Material(Component, nn.Module, ABC):
     @abstractmethod
     def base_color(self, features: Float[Tensor, "N F"], step: StepInfo) -> Float[Tensor, "N 3"]:
         """Colour of each point without light, in [0, 1], sRGB: what is baked into a texture."""
+
+    def surface(self, features: Float[Tensor, "N F"], step: StepInfo) -> SurfaceProperties:
+        """All that is baked into textures; of most materials the base colour alone."""
+        return SurfaceProperties(self.base_color(features, step))

@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
+import trimesh
+from shiny import shiny
 from torch import Tensor
 
 from framework.backgrounds.solid_color import SolidColor
 from framework.core.step import StepInfo, named_generator
 from framework.export.texturing import bake, unwrap
 from framework.geometry.base import Geometry
+from framework.materials.base import Material
 from framework.materials.lambertian import Lambertian
 from framework.renderers.base import Scene
 from framework.renderers.occupancy import OccupancyGrid
@@ -23,7 +27,10 @@ Function = Callable[[Tensor], Tensor]
 
 
 class AnalyticField(Geometry):
-    """Density (N,) and albedo (N, 3) as functions of positions (N, 3)."""
+    """Density (N,) and albedo (N, 3), or all that a material takes from features, as functions of positions (N, 3).
+
+    Normals are those of a ball about the origin.
+    """
 
     def __init__(self, density: Function, albedo: Function) -> None:
         super().__init__(Geometry.Config(), generator=named_generator(0, "field"), backends={})
@@ -31,7 +38,8 @@ class AnalyticField(Geometry):
 
     def query(self, query: FieldQuery) -> FieldSample:
         features = torch.logit(self._albedo(query.positions), eps=1e-4)
-        return FieldSample(density=self._density(query.positions), features=features)
+        normals = F.normalize(query.positions, dim=1)
+        return FieldSample(density=self._density(query.positions), features=features, normals=normals)
 
 
 @pytest.fixture
@@ -46,11 +54,11 @@ def renderer() -> Volume:
 
 @pytest.fixture
 def make_scene() -> Callable[..., Scene]:
-    def make(density: Function, albedo: Function = torch.ones_like) -> Scene:
+    def make(density: Function, albedo: Function = torch.ones_like, material: Material | None = None) -> Scene:
         generator = named_generator(0, "scene")
         return Scene(
             geometry=AnalyticField(density, albedo),
-            material=Lambertian(Lambertian.Config(), num_features=3, generator=generator),
+            material=material or Lambertian(Lambertian.Config(), num_features=3, generator=generator),
             background=SolidColor(SolidColor.Config(), generator=generator),
             occupancy=OccupancyGrid(),
         )
@@ -76,3 +84,12 @@ def painted_cube(cube: Mesh) -> Mesh:
         return 0.5 + 0.8 * positions
 
     return bake(unwrap(cube, texture_size=128, padding=4), color, texture_size=128)
+
+
+@pytest.fixture
+def shiny_ball() -> Mesh:
+    """A ball of radius 0.5 whose base colour, roughness, metallic and normals change over its surface."""
+    solid = trimesh.creation.icosphere(subdivisions=3, radius=0.5)
+    vertices = torch.tensor(solid.vertices, dtype=torch.float32)
+    ball = Mesh(vertices, torch.tensor(solid.faces.copy()), normals=F.normalize(vertices, dim=1))
+    return bake(unwrap(ball, texture_size=256, padding=4), shiny, texture_size=256)

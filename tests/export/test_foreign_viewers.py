@@ -5,6 +5,7 @@ Both run under Node.js; `.ci/install-browser-checks.sh` installs what they need.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -20,7 +21,7 @@ import trimesh
 from framework.export.gltf import write_glb
 from framework.export.mesh_rendering import render_mesh
 from framework.export.texturing import bake, unwrap
-from framework.structures.mesh import Mesh
+from framework.structures.mesh import Mesh, SurfaceTextures
 from framework.structures.views import Views
 
 FOLDER = Path(__file__).parent / "browser"
@@ -59,9 +60,17 @@ def lopsided() -> Mesh:
     return bake(unwrap(mesh, texture_size=256, padding=4), color, texture_size=256)
 
 
-@pytest.mark.parametrize("is_textured", [True, False])
-def test_the_gltf_validator_finds_nothing_to_complain_about(lopsided: Mesh, tmp_path: Path, is_textured: bool) -> None:
-    mesh = lopsided if is_textured else Mesh(lopsided.vertices, lopsided.faces, normals=lopsided.normals)
+@pytest.mark.parametrize("kind", ["bare", "matte", "physically based", "with bent normals"])
+def test_the_gltf_validator_finds_nothing_to_complain_about(
+    lopsided: Mesh, shiny_ball: Mesh, tmp_path: Path, kind: str
+) -> None:
+    assert shiny_ball.surface is not None
+    mesh = {
+        "bare": Mesh(lopsided.vertices, lopsided.faces, normals=lopsided.normals),
+        "matte": lopsided,
+        "physically based": dataclasses.replace(shiny_ball, surface=SurfaceTextures(shiny_ball.surface.orm)),
+        "with bent normals": shiny_ball,
+    }[kind]
     write_glb(mesh, tmp_path / "model.glb")
     report = json.loads(node("validate_gltf.mjs", str(tmp_path / "model.glb")))
     assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0, report["issues"]["messages"]

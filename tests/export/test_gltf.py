@@ -9,11 +9,14 @@ import struct
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+import trimesh
 
 from framework.core.errors import UserError
-from framework.export.gltf import glb_bytes, write_glb
+from framework.export.gltf import from_gltf_axes, glb_bytes, write_glb
 from framework.export.loading import load_glb
-from framework.structures.mesh import Mesh
+from framework.structures.mesh import Mesh, SurfaceTextures
+from framework.structures.surface import interpolate, sample_texture
 
 
 def parts(data: bytes):
@@ -57,6 +60,74 @@ def test_the_material_is_matte_and_its_texture_lies_inside_the_file(painted_cube
     image = document["images"][document["textures"][surface["baseColorTexture"]["index"]]["source"]]
     start = document["bufferViews"][image["bufferView"]]["byteOffset"]
     assert binary[start : start + 4] == b"\x89PNG" and image["mimeType"] == "image/png"
+
+
+def test_a_physically_based_material_is_whole_and_its_textures_lie_inside_the_file(shiny_ball) -> None:
+    document, binary = parts(glb_bytes(shiny_ball))
+    material = document["materials"][0]
+    surface = material["pbrMetallicRoughness"]
+    assert (surface["metallicFactor"], surface["roughnessFactor"]) == (1.0, 1.0)
+    assert material["occlusionTexture"] == surface["metallicRoughnessTexture"]
+    used = [surface["baseColorTexture"], surface["metallicRoughnessTexture"], material["normalTexture"]]
+    assert [document["images"][reference["index"]]["name"] for reference in used] == [
+        "model-base-color",
+        "model-orm",
+        "model-normal",
+    ]
+    for image in document["images"]:
+        start = document["bufferViews"][image["bufferView"]]["byteOffset"]
+        assert binary[start : start + 4] == b"\x89PNG"
+
+
+def test_another_program_reads_roughness_and_metallic_from_their_channels(shiny_ball, tmp_path) -> None:
+    write_glb(shiny_ball, tmp_path / "model.glb")
+    scene = trimesh.load_scene(tmp_path / "model.glb", process=False)
+    material = next(iter(scene.geometry.values())).visual.material
+    assert (material.metallicFactor, material.roughnessFactor) == (1.0, 1.0)
+    for image, written in (
+        (material.baseColorTexture, shiny_ball.texture),
+        (material.metallicRoughnessTexture, shiny_ball.surface.orm),
+        (material.occlusionTexture, shiny_ball.surface.orm),
+        (material.normalTexture, shiny_ball.surface.normal),
+    ):
+        assert np.abs(np.asarray(image.convert("RGB")) / 255.0 - written.numpy()).max() <= 0.5 / 255.0 + 1e-6
+
+
+def test_a_viewer_finds_the_bent_normals_by_the_tangents_in_the_file(shiny_ball) -> None:
+    document, binary = parts(glb_bytes(shiny_ball))
+    tangents = torch.from_numpy(attribute(document, binary, "TANGENT", 4).copy())
+    tangents = torch.cat([from_gltf_axes(tangents[:, :3]), tangents[:, 3:]], dim=1)
+    generator = torch.Generator().manual_seed(0)
+    face = torch.randint(len(shiny_ball.faces), (4000,), generator=generator)
+    shares = torch.rand(4000, 3, generator=generator)
+    at = (shiny_ball.faces, face, shares / shares.sum(dim=1, keepdim=True))
+    # What a shader does with a normal texture (glTF 2.0, 3.7.2.1 and 3.9.3).
+    normal, tangent = F.normalize(interpolate(shiny_ball.normals, *at), dim=1), interpolate(tangents, *at)
+    bitangent = torch.linalg.cross(normal, tangent[:, :3]) * tangent[:, 3:].sign()
+    texel = 2.0 * sample_texture(shiny_ball.surface.normal, interpolate(shiny_ball.uvs, *at)) - 1.0
+    frame = torch.stack([F.normalize(tangent[:, :3], dim=1), F.normalize(bitangent, dim=1), normal], dim=1)
+    shown = F.normalize(torch.einsum("nk,nkc->nc", texel, frame), dim=1)
+    positions = interpolate(shiny_ball.vertices, *at)
+    expected = F.normalize(normal + 0.4 * torch.sin(5.0 * positions.roll(1, dims=1)), dim=1)
+    cosine = (shown * expected).sum(dim=1)
+    assert cosine.mean() > 0.9995 and cosine.min() > 0.98
+    assert (normal * expected).sum(dim=1).mean() < 0.97  # the texture bends them by a lot
+
+
+def test_further_textures_load_back(shiny_ball, painted_cube, tmp_path) -> None:
+    write_glb(shiny_ball, tmp_path / "model.glb")
+    loaded = load_glb(tmp_path / "model.glb")
+    for image, written in (
+        (loaded.texture, shiny_ball.texture),
+        (loaded.surface.orm, shiny_ball.surface.orm),
+        (loaded.surface.normal, shiny_ball.surface.normal),
+    ):
+        assert (image - written).abs().max() <= 0.5 / 255.0 + 1e-6
+    unbent = dataclasses.replace(shiny_ball, surface=SurfaceTextures(shiny_ball.surface.orm))
+    write_glb(unbent, tmp_path / "unbent.glb")
+    assert load_glb(tmp_path / "unbent.glb").surface.normal is None
+    write_glb(painted_cube, tmp_path / "matte.glb")
+    assert load_glb(tmp_path / "matte.glb").surface is None
 
 
 def test_a_mesh_loads_back_as_it_was_written(painted_cube, tmp_path) -> None:

@@ -7,9 +7,12 @@ import math
 
 import pytest
 import torch
+from shiny import shiny
 
 from framework.export.mesh_rendering import MeshRenderer, render_mesh
-from framework.structures.mesh import Mesh
+from framework.materials.base import SurfaceProperties
+from framework.materials.surroundings import Surroundings
+from framework.structures.mesh import Mesh, SurfaceTextures
 from framework.structures.views import Lights, Views
 
 
@@ -91,6 +94,52 @@ def test_a_batch_of_views_equals_the_views_one_by_one(painted_cube) -> None:
     together = renderer.render(views)
     for i in range(2):
         assert torch.equal(together.rgb[i], renderer.render(views[i]).rgb[0])
+
+
+@pytest.fixture
+def lit_views():
+    """Three views of which the middle one is in plain ambient light."""
+    views = orbit([0.3, 0.3, 2.0], [0.1, 0.1, -0.4], size=24)
+    lights = dataclasses.replace(views.lights, diffuse=torch.tensor([0.5, 0.0, 0.5]))
+    return dataclasses.replace(views, lights=lights)
+
+
+def test_in_surroundings_a_mesh_shows_its_further_textures_but_in_plain_ambient_light(shiny_ball, lit_views) -> None:
+    surroundings = Surroundings.load("sky", rows=32)
+    shown = render_mesh(shiny_ball, lit_views, surroundings=surroundings, supersampling=1)
+    matte = render_mesh(shiny_ball, lit_views, supersampling=1)
+    assert torch.equal(shown.rgb[1], matte.rgb[1])
+    assert torch.equal(shown.normal, matte.normal) and torch.equal(shown.depth, matte.depth)
+    # Every pixel of the ball from its own position: base colour, roughness, metallic and normal as they were baked.
+    view = lit_views[2]
+    rays, is_hit = view.cameras.rays(), shown.opacity[2].reshape(-1) > 0.0
+    directions = rays.directions[is_hit]
+    positions = rays.origins[is_hit] + directions * shown.depth[2].reshape(-1, 1)[is_hit]
+    normals = torch.nn.functional.normalize(positions, dim=1)
+    values = shiny(positions, normals)
+    expected = surroundings.color(
+        SurfaceProperties(values[:, :3], values[:, 3], values[:, 4], values[:, 5:]), normals, -directions
+    )
+    error = (shown.rgb[2].reshape(-1, 3)[is_hit] - expected).abs()
+    assert error.mean() < 0.01 and error.max() < 0.15
+
+
+def test_in_surroundings_a_matte_mesh_is_lit_as_ever(painted_cube, lit_views) -> None:
+    shown = render_mesh(painted_cube, lit_views, surroundings=Surroundings.load("sky", rows=32))
+    assert torch.equal(shown.rgb, render_mesh(painted_cube, lit_views).rgb)
+
+
+def test_in_surroundings_a_textureless_view_shows_a_white_matte_mesh(shiny_ball, lit_views) -> None:
+    surroundings = Surroundings.load("sky", rows=32)
+    lights = dataclasses.replace(lit_views.lights, is_textureless=torch.ones(3, dtype=torch.bool))
+    bare = dataclasses.replace(lit_views, lights=lights)
+    white = dataclasses.replace(
+        shiny_ball,
+        texture=torch.ones_like(shiny_ball.texture),
+        surface=SurfaceTextures(torch.tensor([1.0, 1.0, 0.0]).expand(4, 4, 3)),
+    )
+    shown = render_mesh(shiny_ball, bare, surroundings=surroundings).rgb[0]
+    assert torch.allclose(shown, render_mesh(white, lit_views, surroundings=surroundings).rgb[0], atol=1e-4)
 
 
 def test_a_mesh_without_faces_is_refused(cube) -> None:

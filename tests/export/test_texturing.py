@@ -58,6 +58,31 @@ def test_texels_beside_a_chart_repeat_it(cube) -> None:
     assert mesh.texture.min() == 1.0
 
 
+def test_further_channels_become_textures_of_their_own(shiny_ball) -> None:
+    face, barycentric = random_points(shiny_ball)
+    uvs = interpolate(shiny_ball.uvs, shiny_ball.faces, face, barycentric)
+    positions = interpolate(shiny_ball.vertices, shiny_ball.faces, face, barycentric)
+    x, _, z = (0.5 + 0.8 * positions).unbind(dim=1)
+    orm = sample_texture(shiny_ball.surface.orm, uvs)
+    assert torch.allclose(orm[:, 0], torch.ones(len(orm)))
+    assert (orm[:, 1] - (0.2 + 0.6 * z)).abs().max() < 0.02
+    assert (orm[:, 2] - (0.1 + 0.8 * x)).abs().max() < 0.02
+    normal = 2.0 * shiny_ball.surface.normal - 1.0
+    assert torch.allclose(normal.norm(dim=-1), torch.ones(256, 256), atol=1e-4) and (normal[..., 2] > 0.0).all()
+
+
+def test_a_surface_that_is_not_bent_has_a_flat_normal_texture(cube) -> None:
+    def color(positions, normals):
+        return torch.zeros(len(positions), 8)
+
+    mesh = bake(unwrap(cube, texture_size=64, padding=4), color, texture_size=64)
+    assert torch.allclose(mesh.surface.normal, torch.tensor([0.5, 0.5, 1.0]), atol=1e-5)
+
+
+def test_a_matte_surface_has_no_further_textures(painted_cube) -> None:
+    assert painted_cube.surface is None
+
+
 def ball_color(make_scene, step, density, albedo):
     scene = make_scene(density, albedo)
     return VolumeColor(scene.geometry, scene.material, step, outside=0.1, inside=0.3, num_samples=8)

@@ -9,7 +9,8 @@ import imageio_ffmpeg
 import pytest
 import torch
 
-from framework.export.turntable import turntable_views, write_turntable
+from framework.export.mesh_rendering import MeshRenderer
+from framework.export.turntable import turntable_views, viewer, write_turntable
 
 
 def decode(path, *, size):
@@ -40,6 +41,14 @@ def test_the_views_hold_the_whole_mesh_from_every_side(painted_cube) -> None:
     local = torch.einsum("bij,nj->bni", to_camera, corners)
     reach = (local[..., :2].abs() / -local[..., 2:3]).max().item()
     assert 0.5 < reach / math.tan(0.5 * views.cameras.fov_y[0].item()) < 1.0
+
+
+def test_people_see_physically_based_meshes_under_a_sky_and_others_as_ever(shiny_ball, painted_cube) -> None:
+    for mesh, is_equal in ((shiny_ball, False), (painted_cube, True)):
+        views = turntable_views(mesh, frames=2, size=32)
+        shown, matte = viewer(mesh).render(views).rgb, MeshRenderer(mesh).render(views).rgb
+        assert torch.equal(shown, matte) == is_equal
+        assert (shown - matte).abs().max() < 0.8  # the same object all the same
 
 
 def test_an_odd_size_is_refused_before_anything_is_written(painted_cube, tmp_path) -> None:

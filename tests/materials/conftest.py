@@ -29,3 +29,9 @@ def make_points() -> Callable[..., ShadingPoints]:
         return ShadingPoints(**{**fields, **changes})
 
     return make
+
+
+@pytest.fixture
+def no_points(make_points: Callable[..., ShadingPoints]) -> ShadingPoints:
+    """What a renderer that sees nothing has to shade."""
+    return ShadingPoints(**{name: value[:0] for name, value in vars(make_points()).items()})
