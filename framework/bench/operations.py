@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import torch
 import trimesh
@@ -15,16 +15,24 @@ from torch import Tensor
 from framework.bench.rows import BenchError, Measure
 from framework.bench.suite import SEED, Case, Outcome, Suite
 from framework.bench.timing import interleaved_medians
+from framework.core.registries import GEOMETRIES
+from framework.core.step import StepInfo
+from framework.geometry.isosurface_grid import IsosurfaceGrid
 from framework.ops import compositing, hash_encoding, mlp, ray_sampling
+from framework.ops.antialiasing import antialias
 from framework.ops.hash_encoding import HashGridLayout
 from framework.ops.mesh_raycasting import RayCaster
+from framework.ops.rasterization import interpolate, rasterize
 from framework.ops.torch import hash_encoding as hash_encoding_torch
 from framework.structures.cameras import Cameras
 from framework.structures.rays import Rays, RaySamples
 from framework.toybox.batches import training_batch
 
 BACKENDS = ("warp", "torch")
+ISOSURFACES = ("tetrahedral-grid", "flexicubes")
 _MOST_MS, _MOST_MS_WITH_POSITIONS = 130.0, 220.0
+_MOST_MS_TO_RASTERIZE, _MOST_MS_WITH_NEW_FACES = 250.0, 350.0
+_MOST_MS_TO_EXTRACT = 150.0
 _LEAST_IMAGES = 200.0
 _STEP_LENGTH = 3.0**0.5 / 48
 _MAX_SAMPLES = 96
@@ -40,8 +48,9 @@ class Sizes:
         points: Positions that are encoded.
         log2_table_size: Of the hash grid; small enough for a CPU's caches, as in the default config.
         image_size: Side of the image whose rays are sampled.
-        subdivisions: Of the icosahedron that rays are cast at: 20 * 4^subdivisions faces.
-        cast_size: Side of the image of that.
+        subdivisions: Of the icosahedron that is rasterized and rays are cast at: 20 * 4^subdivisions faces.
+        cast_size: Side of the images of that.
+        cells: Of the tetrahedral grid along each side, and cubes of the grid for FlexiCubes.
         toys: Images of toybox scenes that are made at once.
         repeats: Timed calls of each implementation.
     """
@@ -51,6 +60,7 @@ class Sizes:
     image_size: int = 64
     subdivisions: int = 6
     cast_size: int = 512
+    cells: tuple[int, int] = (25, 32)
     toys: int = 128
     repeats: int = 7
 
@@ -78,6 +88,25 @@ def suite(sizes: Sizes | None = None) -> Suite:
             Case(
                 f"ray casting, {small_faces:,} faces, {s.cast_size // 8} x {s.cast_size // 8} rays",
                 lambda pictures: _ray_casting(s.subdivisions // 2, s.cast_size // 8, s.repeats, BACKENDS),
+            ),
+            Case(
+                f"rasterization, {cast_faces:,} faces, {s.cast_size} x {s.cast_size}, forward and backward",
+                lambda _: _rasterization(s.subdivisions, s.cast_size, s.repeats, ("warp",), _MOST_MS_TO_RASTERIZE),
+            ),
+            Case(
+                f"rasterization, {cast_faces:,} faces anew in each step, {s.cast_size} x {s.cast_size}",
+                lambda _: _rasterization(s.subdivisions, s.cast_size, s.repeats, ("warp",), _MOST_MS_WITH_NEW_FACES, 2),
+            ),
+            Case(
+                f"rasterization, {small_faces:,} faces, {s.cast_size // 8} x {s.cast_size // 8}, forward and backward",
+                lambda _: _rasterization(s.subdivisions // 2, s.cast_size // 8, s.repeats, BACKENDS),
+            ),
+            *(
+                Case(
+                    f"surface of {name}, {cells}^3 cells, forward and backward",
+                    partial(lambda name, cells, pictures: _isosurface(name, cells, s.repeats), name, cells),
+                )
+                for name, cells in zip(ISOSURFACES, s.cells, strict=True)
             ),
             Case(f"toybox, captioned images of 64 x 64, {s.toys} at a time", lambda pictures: _toybox(s)),
         ]
@@ -145,12 +174,12 @@ def _toybox(sizes: Sizes) -> Outcome:
 
 
 def _ray_sampling(sizes: Sizes) -> Outcome:
-    rays = _rays(sizes.image_size)
+    rays = _camera(sizes.image_size).rays()
     return _compared({name: partial(_samples, rays, name) for name in BACKENDS}, sizes.repeats)
 
 
 def _compositing(sizes: Sizes) -> Outcome:
-    samples = _samples(_rays(sizes.image_size), BACKENDS[0])
+    samples = _samples(_camera(sizes.image_size).rays(), BACKENDS[0])
     generator = _generator()
     density = torch.rand(len(samples.starts), generator=generator).requires_grad_()
     features = torch.rand(len(samples.starts), 3, generator=generator).requires_grad_()
@@ -162,11 +191,49 @@ def _compositing(sizes: Sizes) -> Outcome:
 
 
 def _ray_casting(subdivisions: int, size: int, repeats: int, backends: Iterable[str]) -> Outcome:
-    sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=0.8)
-    vertices, faces = torch.from_numpy(sphere.vertices).float(), torch.from_numpy(sphere.faces).long()
-    rays = _rays(size)
+    vertices, faces = _sphere(subdivisions)
+    rays = _camera(size).rays()
     casters = {name: RayCaster(vertices, faces, backend=name) for name in backends}
     return _compared({name: partial(caster.cast, rays) for name, caster in casters.items()}, repeats)
+
+
+def _rasterization(
+    subdivisions: int,
+    size: int,
+    repeats: int,
+    backends: Iterable[str],
+    at_most: float | None = None,
+    num_meshes: int = 1,
+) -> Outcome:
+    """Rasterized, interpolated and antialiased; lists of faces in other orders take turns if there are several."""
+    vertices, faces = _sphere(subdivisions)
+    vertices.requires_grad_()
+    colors = torch.rand(len(vertices), 3, generator=_generator()).requires_grad_()
+    shuffled = [faces[torch.randperm(len(faces), generator=_generator())] for _ in range(num_meshes - 1)]
+    meshes, camera = cycle([faces, *shuffled]), _camera(size)
+
+    def image(backend: str) -> Tensor:
+        faces = next(meshes)
+        fragments = rasterize(vertices, faces, camera, backend=backend)
+        pixels = interpolate(colors, faces, fragments, backend=backend)
+        return antialias(pixels, fragments, vertices, faces, camera)
+
+    passes = {name: _pass(partial(image, name), vertices, colors) for name in backends}
+    return _compared(passes, repeats, at_most=at_most)
+
+
+def _isosurface(name: str, cells: int, repeats: int) -> Outcome:
+    """Of a sphere with noise on its distances and vertices, as a training step extracts it."""
+    generator = _generator()
+    config = GEOMETRIES.find(name).Config(resolution=cells)
+    grid: IsosurfaceGrid = GEOMETRIES.build(config, generator=generator, backends={})
+    shape = [value for part, value in grid.named_parameters() if not part.startswith(("encoding", "mlp"))]
+    for value in shape:
+        value.data += 0.1 / cells * torch.randn(value.shape, generator=generator)
+    faces = len(grid.surface(StepInfo(0, 1)).faces)
+    forward_and_backward = _pass(lambda: grid.surface(StepInfo(0, 1)).vertices, *shape)
+    outcome = _compared({"torch": forward_and_backward}, repeats, at_most=_MOST_MS_TO_EXTRACT)
+    return replace(outcome, note=f"{len(grid.rest_positions):,} grid vertices, {faces:,} faces.")
 
 
 def _pass(forward: Callable[[], Tensor], *leaves: Tensor) -> Callable[[], None]:
@@ -180,10 +247,16 @@ def _pass(forward: Callable[[], Tensor], *leaves: Tensor) -> Callable[[], None]:
     return run
 
 
-def _rays(size: int) -> Rays:
-    """The rays of one image of the cube."""
+def _sphere(subdivisions: int) -> tuple[Tensor, Tensor]:
+    """Vertices and faces."""
+    sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=0.8)
+    return torch.from_numpy(sphere.vertices).float(), torch.from_numpy(sphere.faces).long()
+
+
+def _camera(size: int) -> Cameras:
+    """A view of the cube."""
     one = torch.ones(1)
-    return Cameras.orbit(0.5 * one, 0.3 * one, 2.6 * one, 0.785 * one, height=size, width=size).rays()
+    return Cameras.orbit(0.5 * one, 0.3 * one, 2.6 * one, 0.785 * one, height=size, width=size)
 
 
 def _samples(rays: Rays, backend: str) -> RaySamples:

@@ -32,12 +32,25 @@ DENSITY_BIASES: Registry[Any] = Registry(
         "constant": "framework.geometry.density_bias:Constant",
     },
 )
+SHAPE_INITIALIZATIONS: Registry[Any] = Registry(
+    "shape-initialization",
+    base="framework.geometry.shape_initialization:ShapeInitialization",
+    builtins={
+        "sphere": "framework.geometry.shape_initialization:Sphere",
+        "ellipsoid": "framework.geometry.shape_initialization:Ellipsoid",
+        "mesh": "framework.geometry.shape_initialization:MeshShape",
+    },
+)
 GEOMETRIES: Registry[Any] = Registry(
     "geometry",
     base="framework.geometry.base:Geometry",
     builtins={
         "density-field": "framework.geometry.density_field:DensityField",
         "voxel-grid": "framework.geometry.voxel_grid:VoxelGrid",
+        "tetrahedral-grid": "framework.geometry.tetrahedral_grid:TetrahedralGrid",
+        "flexicubes": "framework.geometry.flexicubes:FlexiCubes",
+        "triangle-mesh": "framework.geometry.triangle_mesh:TriangleMesh",
+        "signed-distance-field": "framework.geometry.signed_distance_field:SignedDistanceField",
     },
 )
 MATERIALS: Registry[Any] = Registry(
@@ -46,6 +59,8 @@ MATERIALS: Registry[Any] = Registry(
     builtins={
         "radiance": "framework.materials.radiance:Radiance",
         "lambertian": "framework.materials.lambertian:Lambertian",
+        "physically-based": "framework.materials.physically_based:PhysicallyBased",
+        "spherical-harmonics": "framework.materials.spherical_harmonics:SphericalHarmonics",
     },
 )
 BACKGROUNDS: Registry[Any] = Registry(
@@ -59,7 +74,13 @@ BACKGROUNDS: Registry[Any] = Registry(
 RENDERERS: Registry[Any] = Registry(
     "renderer",
     base="framework.renderers.base:Renderer",
-    builtins={"volume": "framework.renderers.volume:Volume"},
+    builtins={
+        "volume": "framework.renderers.volume:Volume",
+        "sdf-volume": "framework.renderers.sdf_volume:SdfVolume",
+        "patch": "framework.renderers.patch:Patch",
+        "strided": "framework.renderers.strided:Strided",
+        "rasterizer": "framework.renderers.rasterizer:Rasterizer",
+    },
 )
 PRIORS: Registry[Any] = Registry(
     "prior",
@@ -155,6 +176,20 @@ LOSSES: Registry[Any] = Registry(
         "sparsity": "framework.losses.opacity:Sparsity",
         "binarization": "framework.losses.opacity:Binarization",
         "orientation": "framework.losses.normals:Orientation",
+        "eikonal": "framework.losses.signed_distance:Eikonal",
+        "normal-smoothness-2d": "framework.losses.image:NormalSmoothness2d",
+        "normal-smoothness-3d": "framework.losses.normals:NormalSmoothness3d",
+        "convexity": "framework.losses.normals:Convexity",
+        "normal-consistency": "framework.losses.mesh:NormalConsistency",
+        "laplacian": "framework.losses.mesh:Laplacian",
+        "sign-changes": "framework.losses.isosurface:SignChanges",
+        "dual-deviation": "framework.losses.isosurface:DualDeviation",
+        "z-variance": "framework.losses.samples:ZVariance",
+        "emptiness": "framework.losses.samples:Emptiness",
+        "depth-contrast": "framework.losses.depth:DepthContrast",
+        "total-variation": "framework.losses.image:TotalVariation",
+        "shape-guide": "framework.losses.shape_guide:ShapeGuide",
+        "perceptual": "framework.losses.perceptual:Perceptual",
         "true-views": "framework.systems.true_views:TrueViews",
     },
 )
@@ -187,6 +222,7 @@ ALL = {
         GEOMETRIES,
         ENCODINGS,
         DENSITY_BIASES,
+        SHAPE_INITIALIZATIONS,
         MATERIALS,
         BACKGROUNDS,
         RENDERERS,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.component import Component
@@ -28,6 +29,12 @@ class Geometry(Component, nn.Module, ABC):
         num_features: int = 3
         """Channels that the geometry hands to the material at each point."""
 
+        def __post_init__(self) -> None:
+            if self.radius <= 0.0:
+                raise ValueError(f"radius must be positive, got {self.radius:g}.")
+            if self.num_features < 1:
+                raise ValueError(f"num_features must be positive, got {self.num_features}.")
+
     def __init__(self, config: Config, *, generator: torch.Generator, backends: dict[str, str]) -> None:
         """Build the initial shape.
 
@@ -46,6 +53,10 @@ class Geometry(Component, nn.Module, ABC):
     @abstractmethod
     def query(self, query: FieldQuery) -> FieldSample:
         """The wanted attributes at the query's positions."""
+
+    def _in_unit_cube(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """World positions in units of the cube, from 0 to 1; what lies outside is moved onto its faces."""
+        return (positions * (0.5 / self.config.radius) + 0.5).clamp(0.0, 1.0)
 
 
 class SurfaceGeometry(Geometry, ABC):

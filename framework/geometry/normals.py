@@ -1,7 +1,8 @@
-"""Normals of a scalar field that falls from the inside of an object to the outside.
+"""Slopes of scalar fields, and the unit vectors along them.
 
-The field may be the density before its activation: a monotone activation leaves the direction of the slope as it is,
-and without it the slope neither saturates inside nor underflows outside.
+A field that falls from the inside of an object to the outside has its normals against its slope. It may be the density
+before its activation: a monotone activation leaves the direction of the slope as it is, and without it the slope neither
+saturates inside nor underflows outside.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def unit(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     return vectors * torch.rsqrt(squared + _SMALLEST_SLOPE**2)
 
 
-def finite_difference_normals(field: Field, positions: Float[Tensor, "N 3"], *, epsilon: float) -> Float[Tensor, "N 3"]:
-    """Unit normals from four values of `field` at distance `epsilon` (world units) in the corners of a tetrahedron.
+def finite_difference_slope(field: Field, positions: Float[Tensor, "N 3"], *, epsilon: float) -> Float[Tensor, "N 3"]:
+    """The gradient of `field` from its values at distance `epsilon` (world units) in the corners of a tetrahedron.
 
     With corners k_i, sum_i k_i k_i^T = 4 I, so that sum_i k_i f(x + h k_i) = 4 h grad f, up to terms of second order.
     Computed without autocast, in whose half precision neighbouring values hardly differ.
@@ -37,13 +38,13 @@ def finite_difference_normals(field: Field, positions: Float[Tensor, "N 3"], *, 
     taps = positions[:, None] + spacing * corners  # (N, 4, 3): those of one point together, as they share grid cells
     with torch.autocast(positions.device.type, enabled=False):
         values = field(taps.reshape(-1, 3)).reshape(-1, 4)
-        return unit((values @ corners.to(values.dtype)) * (-0.25 / spacing))
+        return (values @ corners.to(values.dtype)) * (0.25 / spacing)
 
 
-def analytic_normals(field: Field, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Unit normals from the derivative of `field`, which must be differentiable twice if a loss looks at them."""
+def analytic_slope(field: Field, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """The derivative of `field`, which must be differentiable twice if a loss looks at it."""
     is_recorded = torch.is_grad_enabled()
     with torch.inference_mode(mode=False), torch.enable_grad():
         points = positions.detach().clone().requires_grad_()
         (slope,) = torch.autograd.grad(field(points).sum(), points, create_graph=is_recorded)
-    return unit(-slope)
+    return slope

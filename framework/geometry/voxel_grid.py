@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from framework.core import schedule
 from framework.core.registries import GEOMETRIES
+from framework.core.schedule import Schedule
 from framework.core.step import StepInfo
+from framework.geometry.dense_grid import dense_layout, interpolate_grid
 from framework.geometry.volume_field import VolumeField
 from framework.ops.backends import AUTO
-from framework.ops.hash_encoding import HashGridLayout, hash_encoding
 
 _INITIAL_RANGE = 1e-2
 
@@ -26,7 +27,7 @@ class VoxelGrid(VolumeField):
     class Config(VolumeField.Config):
         resolution: int = 64
         """Grid points a side; the outermost lie on the faces of the cube."""
-        normal_epsilon: float = 0.03
+        normal_epsilon: Schedule = schedule.Constant(0.03)
         """Distance of the densities behind finite differences from the point, world units; a cell is about as wide."""
 
         def __post_init__(self) -> None:
@@ -38,15 +39,10 @@ class VoxelGrid(VolumeField):
 
     def __init__(self, config: Config, *, generator: torch.Generator, backends: dict[str, str]) -> None:
         super().__init__(config, generator=generator, backends=backends)
-        # One dense level of the hash encoding is a voxel grid, so that its fast implementations serve here, too.
-        side = config.resolution
-        self.layout = HashGridLayout(1, self.num_channels, math.ceil(3 * math.log2(side)), side, 1.0)
+        self.layout = dense_layout(config.resolution, self.num_channels)
         uniform = torch.rand(self.layout.num_entries, self.num_channels, generator=generator, device=generator.device)
         self.values = nn.Parameter((2.0 * uniform - 1.0) * _INITIAL_RANGE)
 
     def channels(self, positions: Float[Tensor, "N 3"], step: StepInfo) -> Float[Tensor, "N C"]:
         """All channels of points in the unit cube, not activated."""
-        # The encoding shifts points by half a cell, for the sake of its other levels; a grid that ends on the faces
-        # of the cube is not shifted.
-        shifted = positions - 0.5 / (self.config.resolution - 1)
-        return hash_encoding(shifted, self.values, self.layout, backend=self.backends.get("hash-encoding", AUTO))
+        return interpolate_grid(positions, self.values, self.layout, backend=self.backends.get("hash-encoding", AUTO))

@@ -33,7 +33,8 @@ class HashGrid(Encoding):
         per_level_scale: float = 1.4
         """Growth of the resolution from level to level."""
         active_levels: Schedule | None = None
-        """How many levels, coarsest first, are in use; the others are zero. All of them without a schedule."""
+        """How many levels, coarsest first, are in use, so that coarse shapes settle before detail (Neuralangelo,
+        arXiv:2306.03092); the others are zero. All of them without a schedule."""
 
         def __post_init__(self) -> None:
             sizes = (self.num_levels, self.features_per_level, self.log2_table_size, self.base_resolution)

@@ -62,7 +62,9 @@ IMPLEMENTATIONS: dict[str, list[Implementation]] = {
     "mlp": [TORCH, _warp("cpu", "cuda")],
     "ray-sampling": [_warp("cpu", "cuda"), TORCH],
     "compositing": [_warp("cpu", "cuda"), TORCH],
+    "importance-sampling": [TORCH],
     "mesh-raycasting": [_warp("cpu", "cuda"), TORCH],
+    "rasterization": [_warp("cpu", "cuda"), TORCH],
 }
 
 

@@ -42,6 +42,16 @@ class Renderer(Component, ABC):
     asks: frozenset[Attribute] = frozenset()
     """What the geometry must answer."""
 
+    @classmethod
+    def provides_of(cls, config: Any) -> frozenset[Buffer]:
+        """What a renderer built from `config` will provide; known before anything is built."""
+        return cls.provides
+
+    @classmethod
+    def can_draw(cls, config: Any, geometry: type[Geometry]) -> bool:
+        """Whether a renderer built from `config` will draw geometries of this kind."""
+        return issubclass(geometry, cls.draws) and cls.asks <= geometry.answers
+
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):
         pass

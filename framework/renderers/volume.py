@@ -1,15 +1,18 @@
-"""Volume rendering of density fields (NeRF, arXiv:2003.08934) with uniform steps through occupied space.
+"""Volume rendering (NeRF, arXiv:2003.08934) with uniform steps through occupied space.
 
-The geometry is asked twice: for density and features of all samples, and for normals, which cost four densities each,
-of the samples whose weight exceeds `min_weight`. All samples are coloured; one of less weight counts as facing the
+The geometry is asked twice: for shape and features of all samples, and for normals, which cost four values each, of the
+samples whose weight exceeds `min_weight`. With importance sampling it is asked for the shape once more before, without
+gradients, and finds more samples where that has weight. All samples are coloured; one of less weight counts as facing the
 camera, which changes a pixel by at most its weight. Density and features of all samples receive their gradients, so
 that a shape can grow out of thin fog.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -20,14 +23,16 @@ from framework.core.step import StepInfo
 from framework.geometry.normals import unit
 from framework.ops.backends import AUTO
 from framework.ops.compositing import composite, weights_only
+from framework.ops.importance_sampling import refine
 from framework.ops.ray_sampling import sample_occupied, steps_across
 from framework.renderers.base import Renderer, Scene
-from framework.structures.field import Attribute, FieldQuery, ShadingPoints
+from framework.renderers.shading import shading_points
+from framework.structures.field import Attribute, FieldQuery, FieldSample
 from framework.structures.rays import Rays, RaySamples
 from framework.structures.render_output import Buffer, RenderOutput, VolumeSamples
 from framework.structures.views import Views
 
-_VOLUME = frozenset({Attribute.DENSITY, Attribute.FEATURES})
+_FEATURES = frozenset({Attribute.FEATURES})
 _NORMALS = frozenset({Attribute.NORMALS})
 
 
@@ -70,16 +75,21 @@ class _Pixels:
     volume: VolumeSamples | None
 
 
-@RENDERERS.register("volume")
-class Volume(Renderer):
-    """Volume rendering of density fields by uniform steps, skipping empty space."""
+class VolumeRenderer(Renderer, ABC):
+    """Composites samples along rays; what remains to be said is how dense what the geometry answers is."""
 
-    provides = frozenset(Buffer)
+    provides = frozenset(Buffer) - {Buffer.MESH, Buffer.LATENT}
+    shape: Attribute
+    """What the geometry is asked for along the rays, beside features and normals."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Renderer.Config):
         samples_per_ray: int = 96
         """Steps along the diagonal of the cube; shorter rays and empty space take fewer."""
+        sampling: Literal["occupancy", "importance"] = "occupancy"
+        """Uniform steps through occupied space, or these and further ones where they find weight."""
+        importance_samples: int = 32
+        """Samples added on each ray that meets occupied space, with sampling: importance."""
         near: float = 0.05
         """Distance from the camera before which nothing is seen, world units."""
         min_weight: float = 1e-3
@@ -88,19 +98,25 @@ class Volume(Renderer):
         """Rays drawn at once in evaluation, which bounds its memory."""
 
         def __post_init__(self) -> None:
-            if self.samples_per_ray < 1 or self.evaluation_rays < 1:
-                sizes = f"{self.samples_per_ray} and {self.evaluation_rays}"
-                raise ValueError(f"samples_per_ray and evaluation_rays must be positive, got {sizes}.")
+            if min(self.samples_per_ray, self.importance_samples, self.evaluation_rays) < 1:
+                sizes = f"{self.samples_per_ray}, {self.importance_samples} and {self.evaluation_rays}"
+                message = f"samples_per_ray, importance_samples and evaluation_rays must be positive, got {sizes}."
+                raise ValueError(message)
             if self.near < 0.0 or self.min_weight < 0.0:
                 sizes = f"{self.near:g} and {self.min_weight:g}"
                 raise ValueError(f"near and min_weight must not be negative, got {sizes}.")
 
     config: Config
 
+    @abstractmethod
+    def density(self, sample: FieldSample, samples: RaySamples, scene: Scene, step: StepInfo) -> Float[Tensor, "M"]:
+        """Density of the samples, per world unit, from what the geometry answers in their middles."""
+
     def render(self, views: Views, scene: Scene, needs: AbstractSet[Buffer], step: StepInfo) -> RenderOutput:
         """Images of `views`; normals and ray samples only if in `needs`."""
         rays = views.cameras.rays()
-        is_whole = step.is_training or Buffer.SAMPLES in needs
+        # Pieces would save nothing where a graph is kept: it holds them all.
+        is_whole = (step.is_training and torch.is_grad_enabled()) or Buffer.SAMPLES in needs
         chunk = len(rays) if is_whole else self.config.evaluation_rays
         parts = [
             self._pixels(rays[first : first + chunk], first, views, scene, needs, step)
@@ -115,7 +131,7 @@ class Volume(Renderer):
             rgb=color.view(*shape, 3),
             opacity=opacity.view(*shape, 1),
             depth=_joined([part.depth for part in parts]).view(*shape, 1),
-            renderer="volume",
+            renderer=RENDERERS.name_of(self.config),
             normal=_joined(normals).view(*shape, 3) if Buffer.NORMAL in needs else None,
             volume=parts[0].volume,
         )
@@ -126,7 +142,8 @@ class Volume(Renderer):
         """The pixels of `rays`, the first of which is number `first` of `views`."""
         has_normals = Buffer.NORMAL in needs or Attribute.NORMALS in scene.material.needs_under(views.lights)
         field = self._field(rays, scene, step, has_normals=has_normals, is_kept=Buffer.SAMPLES in needs)
-        points = _shading_points(field, views, first)
+        view = (field.samples.ray_index + first) // (views.cameras.height * views.cameras.width)
+        points = shading_points(field.positions, field.directions, field.all_normals(), views.lights, view)
         seen = scene.material.shade(points, field.features, step)
         if Buffer.NORMAL in needs and points.normals is not None:
             seen = torch.cat([seen, points.normals], dim=1)
@@ -143,29 +160,44 @@ class Volume(Renderer):
         """Samples along `rays` and what the geometry says of them; chooses those to shade if either flag is set."""
         samples = self._samples(rays, scene, step)
         positions = samples.positions(rays)
-        sample = scene.geometry.query(FieldQuery(positions, step, _VOLUME))
-        assert sample.density is not None and sample.features is not None
-        shaded = self._shaded(sample.density, samples) if has_normals or is_kept else None
+        sample = scene.geometry.query(FieldQuery(positions, step, _FEATURES | {self.shape}))
+        assert sample.features is not None
+        density = self.density(sample, samples, scene, step)
+        shaded = self._shaded(density, samples) if has_normals or is_kept else None
         normals = None
         if shaded is not None and has_normals:
             normals = scene.geometry.query(FieldQuery(positions.index_select(0, shaded), step, _NORMALS)).normals
         directions = rays.directions.index_select(0, samples.ray_index)
-        return _FieldAlongRays(samples, positions, directions, sample.density, sample.features, shaded, normals)
+        return _FieldAlongRays(samples, positions, directions, density, sample.features, shaded, normals)
 
     def _samples(self, rays: Rays, scene: Scene, step: StepInfo) -> RaySamples:
+        samples = self._occupied_samples(rays, scene, step)
+        return samples if self.config.sampling == "occupancy" else self._refined(samples, rays, scene, step)
+
+    @torch.no_grad()
+    def _refined(self, samples: RaySamples, rays: Rays, scene: Scene, step: StepInfo) -> RaySamples:
+        """The samples, and further ones where they have weight."""
+        sample = scene.geometry.query(FieldQuery(samples.positions(rays), step, frozenset({self.shape})))
+        density = self.density(sample, samples, scene, step)
+        weights = weights_only(density, samples, backend=self.backends.get("compositing", AUTO))
+        return refine(
+            samples,
+            weights,
+            count=self.config.importance_samples,
+            jitter=_jitter(rays, step, "importance"),
+            backend=self.backends.get("importance-sampling", AUTO),
+        )
+
+    def _occupied_samples(self, rays: Rays, scene: Scene, step: StepInfo) -> RaySamples:
         radius = scene.geometry.config.radius
         step_length = 2.0 * 3.0**0.5 * radius / self.config.samples_per_ray
-        jitter = None
-        if step.is_training:  # equal offsets on all rays would show as bands
-            generator = step.generator("volume", rays.device)
-            jitter = torch.rand(len(rays), generator=generator, device=rays.device)
         return sample_occupied(
             rays,
             scene.occupancy.is_occupied,
             radius=radius,
             step_length=step_length,
             near=self.config.near,
-            jitter=jitter,
+            jitter=_jitter(rays, step, "volume"),
             max_samples_per_ray=steps_across(radius, step_length),
             backend=self.backends.get("ray-sampling", AUTO),
         )
@@ -177,23 +209,28 @@ class Volume(Renderer):
         return (weights > self.config.min_weight).nonzero()[:, 0]
 
 
-def _shading_points(field: _FieldAlongRays, views: Views, first: int) -> ShadingPoints:
-    """What the material is told of the samples; the first ray of `field` is number `first` of `views`."""
-    count = len(field.positions)
-    if len(views) == 1:
-        lights = views.lights.map(lambda value: value.expand(count, *value.shape[1:]))
-    else:
-        view = (field.samples.ray_index + first) // (views.cameras.height * views.cameras.width)
-        lights = views.lights.map(lambda value: value.index_select(0, view))
-    return ShadingPoints(
-        positions=field.positions,
-        view_directions=field.directions,
-        normals=field.all_normals(),
-        light_positions=lights.positions,
-        ambient=lights.ambient,
-        diffuse=lights.diffuse,
-        is_textureless=lights.is_textureless.to(field.positions.dtype),
-    )
+@RENDERERS.register("volume")
+class Volume(VolumeRenderer):
+    """Volume rendering of density fields by uniform steps, skipping empty space."""
+
+    asks = frozenset({Attribute.DENSITY, Attribute.FEATURES, Attribute.NORMALS})
+    shape = Attribute.DENSITY
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(VolumeRenderer.Config):
+        pass
+
+    def density(self, sample: FieldSample, samples: RaySamples, scene: Scene, step: StepInfo) -> Float[Tensor, "M"]:
+        """The geometry's own."""
+        assert sample.density is not None
+        return sample.density
+
+
+def _jitter(rays: Rays, step: StepInfo, name: str) -> Float[Tensor, "N"] | None:
+    """Offsets in training, where equal ones on all rays would show as bands."""
+    if not step.is_training:
+        return None
+    return torch.rand(len(rays), generator=step.generator(name, rays.device), device=rays.device)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

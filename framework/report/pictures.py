@@ -14,9 +14,8 @@ from typing import TypeVar
 import torch
 from PIL import Image
 
-from framework.export.mesh_rendering import MeshRenderer
 from framework.export.png import encode_png
-from framework.export.turntable import framed_views
+from framework.export.turntable import framed_views, viewer
 from framework.structures.mesh import Mesh
 
 T = TypeVar("T")
@@ -87,7 +86,7 @@ def data_uri(content: bytes, kind: str) -> str:
 def mesh_views(mesh: Mesh, *, sides: Sequence[str] = tuple(SIDES), size: int = 320) -> list[MeshView]:
     """Renders of `mesh` from some of `SIDES`: shaded as in the turntable, and normals with +x red, both on white."""
     azimuth, elevation = torch.tensor([SIDES[side] for side in sides]).deg2rad().unbind(dim=-1)
-    render = MeshRenderer(mesh).render(framed_views(mesh, azimuth, elevation, size=size))
+    render = viewer(mesh).render(framed_views(mesh, azimuth, elevation, size=size))
     assert render.normal is not None
     normal = 0.5 * (render.normal + render.opacity) + (1.0 - render.opacity)
     return [

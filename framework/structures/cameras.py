@@ -27,12 +27,14 @@ class Cameras(TensorRecord):
         camera_to_world: Rigid transforms, OpenGL camera axes.
         fov_y: Vertical field of view, radians.
         height, width: Image size, pixels.
+        shift: Where the optical axis meets the image, right of and below its centre, pixels; None is the centre itself.
     """
 
     camera_to_world: Float[Tensor, "B 4 4"]
     fov_y: Float[Tensor, "B"]
     height: int
     width: int
+    shift: Float[Tensor, "B 2"] | None = None
 
     @classmethod
     def orbit(
@@ -56,6 +58,12 @@ class Cameras(TensorRecord):
         """Centres of projection, world space."""
         return self.camera_to_world[:, :3, 3]
 
+    @property
+    def principal_points(self) -> Float[Tensor, "B 2"]:
+        """Where the optical axis meets the image, right of and below its upper left corner, pixels."""
+        centre = self.fov_y.new_tensor([0.5 * self.width, 0.5 * self.height])
+        return centre.expand(len(self), 2) if self.shift is None else centre + self.shift
+
     def rays(self) -> Rays:
         """One ray through each pixel centre, as (B * height * width) rays in image order (row 0 is the top)."""
         device = self.device
@@ -63,7 +71,11 @@ class Cameras(TensorRecord):
         x = torch.arange(self.width, device=device) + 0.5 - 0.5 * self.width
         y = 0.5 * self.height - torch.arange(self.height, device=device) - 0.5
         grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")  # (H, W)
-        local = torch.stack([grid_x, grid_y, torch.zeros_like(grid_x)], dim=-1)[None] / focal[:, None, None, None]
+        pixels = torch.stack([grid_x, grid_y, torch.zeros_like(grid_x)], dim=-1)[None]
+        if self.shift is not None:
+            right, down = self.shift.unbind(dim=1)
+            pixels = pixels - torch.stack([right, -down, torch.zeros_like(right)], dim=-1)[:, None, None]
+        local = pixels / focal[:, None, None, None]
         local = local - torch.tensor([0.0, 0.0, 1.0], device=device)  # (B, H, W, 3)
         directions = torch.einsum("bij,bhwj->bhwi", self.camera_to_world[:, :3, :3], local)
         origins = self.positions[:, None, None, :].expand_as(directions)
@@ -75,10 +87,26 @@ class Cameras(TensorRecord):
         matrix = torch.zeros(len(self), 3, 3, device=self.device)
         matrix[:, 0, 0] = focal
         matrix[:, 1, 1] = focal
-        matrix[:, 0, 2] = 0.5 * self.width
-        matrix[:, 1, 2] = 0.5 * self.height
+        matrix[:, :2, 2] = self.principal_points
         matrix[:, 2, 2] = 1.0
         return matrix
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Cameras:
+        """Cameras whose images are that part of these cameras' images, pixel by pixel."""
+        right, down = self.principal_points.unbind(dim=1)
+        shift = torch.stack([right - left - 0.5 * width, down - top - 0.5 * height], dim=1)
+        return Cameras(self.camera_to_world, self._fov_y_of(height), height, width, shift)
+
+    def every(self, stride: int, *, row: int = 0, column: int = 0) -> Cameras:
+        """Cameras that see one pixel of each `stride` rows and columns, from (row, column) on, along the same rays."""
+        height, width = len(range(row, self.height, stride)), len(range(column, self.width, stride))
+        first = self.fov_y.new_tensor([column + 0.5, row + 0.5])
+        shift = (self.principal_points - first) / stride + 0.5 - 0.5 * self.fov_y.new_tensor([width, height])
+        return Cameras(self.camera_to_world, self._fov_y_of(height * stride), height, width, shift)
+
+    def _fov_y_of(self, height: int) -> Float[Tensor, "B"]:
+        """Vertical field of view of so many rows of the image about the optical axis."""
+        return 2.0 * torch.atan(height / self.height * torch.tan(0.5 * self.fov_y))
 
     def world_to_camera(self, convention: Literal["opengl", "opencv"] = "opengl") -> Float[Tensor, "B 4 4"]:
         """Inverse of `camera_to_world`, with the camera axes of `convention`."""
@@ -99,6 +127,9 @@ class Cameras(TensorRecord):
         matrix[:, 2, 2] = -(far + near) / (far - near)
         matrix[:, 2, 3] = -2.0 * far * near / (far - near)
         matrix[:, 3, 2] = -1.0
+        if self.shift is not None:
+            matrix[:, 0, 2] = -2.0 * self.shift[:, 0] / self.width
+            matrix[:, 1, 2] = 2.0 * self.shift[:, 1] / self.height
         return matrix
 
 

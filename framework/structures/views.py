@@ -1,7 +1,8 @@
 """Views: cameras together with the angles they stand at and the light they see.
 
-The light model is the same for the toybox, the materials and the export: shaded = albedo (ambient + diffuse max(0, n.l)),
-multiplied on sRGB values as they are.
+The light model is the same for the toybox, the matte materials and the export: shaded = albedo (ambient + diffuse
+max(0, n.l)), multiplied on sRGB values as they are. Plain ambient light (`Lights.ambient_only`) shows the base colour of
+all that does not shine by itself.
 """
 
 from __future__ import annotations

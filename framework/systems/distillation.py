@@ -121,8 +121,10 @@ class Distillation(System):
                 if item.stream not in config.streams:
                     hint = did_you_mean(item.stream, config.streams)
                     problems.append(Problem(f"{where}.stream", f"no stream is called '{item.stream}'.{hint}"))
-                missing = _class_of(registry, item).needs_of(item) - renderer.provides
-                problems += [Problem(where, _not_provided(buffer, config.renderer)) for buffer in missing]
+                missing = _class_of(registry, item).needs_of(item) - renderer.provides_of(config.renderer)
+                problems += [Problem(where, _not_provided(buffer, config)) for buffer in missing]
+                unanswered = _class_of(registry, item).asks - _class_of(GEOMETRIES, config.scene.geometry).answers
+                problems += [Problem(where, _not_answered(item, config.scene.geometry)) for item in unanswered]
         if not config.guidance and not config.losses:
             problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
         problems += _scene_problems(config)
@@ -232,10 +234,10 @@ def _class_of(registry: Any, config: Any) -> Any:
 def _scene_problems(config: Distillation.Config) -> list[Problem]:
     """Why the renderer cannot draw the geometry."""
     geometry, renderer = _class_of(GEOMETRIES, config.scene.geometry), _class_of(RENDERERS, config.renderer)
-    if _can_draw(renderer, geometry):
+    if renderer.can_draw(config.renderer, geometry):
         return []
-    others = [name for name in RENDERERS.names() if _can_draw(RENDERERS.find(name), geometry)]
-    fitting = [name for name in GEOMETRIES.names() if _can_draw(renderer, GEOMETRIES.find(name))]
+    others = [name for name, cls in _all_of(RENDERERS) if cls.can_draw(cls.Config(), geometry)]
+    fitting = [name for name, cls in _all_of(GEOMETRIES) if renderer.can_draw(config.renderer, cls)]
     names = GEOMETRIES.name_of(config.scene.geometry), RENDERERS.name_of(config.renderer)
     return [
         Problem(
@@ -246,8 +248,8 @@ def _scene_problems(config: Distillation.Config) -> list[Problem]:
     ]
 
 
-def _can_draw(renderer: Any, geometry: Any) -> bool:
-    return issubclass(geometry, renderer.draws) and renderer.asks <= geometry.answers
+def _all_of(registry: Any) -> list[tuple[str, Any]]:
+    return [(name, registry.find(name)) for name in registry.names()]
 
 
 def _listed(names: list[str]) -> str:
@@ -268,8 +270,16 @@ def _stream_problems(config: Distillation.Config) -> list[Problem]:
     return problems
 
 
-def _not_provided(buffer: Buffer, renderer: Any) -> str:
-    providing = [name for name in RENDERERS.names() if buffer in RENDERERS.find(name).provides]
-    name = RENDERERS.name_of(renderer)
+def _not_provided(buffer: Buffer, config: Distillation.Config) -> str:
+    geometry, name = _class_of(GEOMETRIES, config.scene.geometry), RENDERERS.name_of(config.renderer)
+    fitting = [(other, cls) for other, cls in _all_of(RENDERERS) if cls.can_draw(cls.Config(), geometry)]
+    providing = [other for other, cls in fitting if buffer in cls.provides_of(cls.Config())]
     advice = f"Use renderer {' or '.join(repr(item) for item in providing)}, or remove" if providing else "Remove"
     return f"needs '{buffer.value}', which renderer '{name}' does not provide. {advice} this term."
+
+
+def _not_answered(attribute: Attribute, geometry: Any) -> str:
+    answering = [name for name, cls in _all_of(GEOMETRIES) if attribute in cls.answers]
+    name = GEOMETRIES.name_of(geometry)
+    advice = f"Use geometry {_listed(answering)}, or remove" if answering else "Remove"
+    return f"asks for '{attribute.value}', which geometry '{name}' does not answer. {advice} this term."

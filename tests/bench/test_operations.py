@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from framework.bench.operations import BACKENDS, Sizes, suite
+from framework.bench.operations import BACKENDS, ISOSURFACES, Sizes, suite
 
-TINY = Sizes(points=64, log2_table_size=6, image_size=4, subdivisions=2, cast_size=16, toys=2, repeats=1)
+TINY = Sizes(points=64, log2_table_size=6, image_size=4, subdivisions=2, cast_size=16, cells=(6, 6), toys=2, repeats=1)
 CASES = {case.name: case for case in suite(TINY).cases}
 COMPILED = "hash encoding, 64 points x 16 levels x 2, twin under torch.compile"
+SURFACES = [f"surface of {name}, 6^3 cells, forward and backward" for name in ISOSURFACES]
 TOYBOX = "toybox, captioned images of 64 x 64, 2 at a time"
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in (COMPILED, TOYBOX)])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in (COMPILED, TOYBOX, *SURFACES)])
 def test_every_operation_is_timed_in_each_implementation(name: str) -> None:
     measures = CASES[name].measure(Path()).measures
     expected = BACKENDS[:1] if "320 faces" in name else BACKENDS
@@ -26,6 +27,15 @@ def test_the_toybox_is_timed_in_images_a_second_against_its_target() -> None:
     (speed,) = CASES[TOYBOX].measure(Path()).measures
     assert (speed.unit, speed.at_least) == ("images/s", 200.0)
     assert speed.value is not None and speed.value > 0
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_surfaces_of_grids_are_timed_against_their_target(name: str) -> None:
+    outcome = CASES[name].measure(Path())
+    (measure,) = outcome.measures
+    assert (measure.name, measure.unit, measure.at_most) == ("torch", "ms", 150.0)
+    assert measure.value is not None and measure.value > 0
+    assert "faces." in outcome.note
 
 
 def test_the_compiled_twin_has_a_row_of_its_own_because_compiling_takes_long() -> None:

@@ -9,22 +9,26 @@ import pytest
 
 from framework.core.registries import ENCODINGS, GEOMETRIES
 from framework.core.step import named_generator
-from framework.geometry.volume_field import VolumeField
+from framework.geometry.channel_field import ChannelField
+
+
+def _small_network() -> dict[str, Any]:
+    encoding = ENCODINGS.find("hash-grid").Config(num_levels=3, log2_table_size=8, base_resolution=4)
+    return {"encoding": encoding, "hidden_dim": 8}
+
 
 SMALL = {
-    "density-field": lambda: {
-        "encoding": ENCODINGS.find("hash-grid").Config(num_levels=3, log2_table_size=8, base_resolution=4),
-        "hidden_dim": 8,
-    },
+    "density-field": _small_network,
+    "signed-distance-field": _small_network,
     "voxel-grid": lambda: {"resolution": 5},
 }
 
 
 @pytest.fixture(params=list(SMALL))
-def make_field(request: pytest.FixtureRequest) -> Callable[..., VolumeField]:
+def make_field(request: pytest.FixtureRequest) -> Callable[..., ChannelField]:
     """Builds a small field of one kind with the given settings; its parameters are of the size of 1."""
 
-    def make(**settings: Any) -> VolumeField:
+    def make(**settings: Any) -> ChannelField:
         config = GEOMETRIES.find(request.param).Config(**SMALL[request.param](), **settings)
         generator = named_generator(0, "field")
         backends = {"hash-encoding": "torch", "mlp": "torch"}

@@ -1,6 +1,8 @@
-"""Normals from differences and derivatives."""
+"""Slopes from differences and derivatives, and unit vectors."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framework.core.step import named_generator
-from framework.geometry.normals import analytic_normals, finite_difference_normals, unit
+from framework.geometry.normals import analytic_slope, finite_difference_slope, unit
 
 DIRECTION = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
 POINTS = torch.rand(32, 3, generator=named_generator(0, "points"), dtype=torch.float64) - 0.5
@@ -23,29 +25,29 @@ def ball(positions: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("epsilon", [0.001, 0.1])
-def test_differences_on_a_linear_field_give_its_direction_at_any_spacing(epsilon: float) -> None:
-    normals = finite_difference_normals(plane, POINTS, epsilon=epsilon)
-    expected = F.normalize(DIRECTION, dim=0).expand(32, 3)
-    torch.testing.assert_close(normals, expected, atol=1e-6, rtol=0.0)
+def test_differences_on_a_linear_field_are_its_gradient_at_any_spacing(epsilon: float) -> None:
+    slope = finite_difference_slope(plane, POINTS, epsilon=epsilon)
+    torch.testing.assert_close(slope, -DIRECTION.expand(32, 3), atol=1e-9, rtol=0.0)
 
 
-def test_derivatives_of_a_ball_point_outwards() -> None:
-    torch.testing.assert_close(analytic_normals(ball, POINTS), F.normalize(POINTS, dim=1), atol=1e-4, rtol=0.0)
-
-
-def test_differences_of_a_ball_point_outwards() -> None:
-    normals = finite_difference_normals(ball, POINTS, epsilon=0.01)
-    torch.testing.assert_close(normals, F.normalize(POINTS, dim=1), atol=1e-4, rtol=0.0)
+def test_slopes_of_a_ball_are_its_gradient() -> None:
+    torch.testing.assert_close(analytic_slope(ball, POINTS), -2.0 * POINTS)
+    torch.testing.assert_close(finite_difference_slope(ball, POINTS, epsilon=0.01), -2.0 * POINTS)
 
 
 def test_both_kinds_let_a_loss_reach_the_field() -> None:
-    for normals in (analytic_normals, lambda field, at: finite_difference_normals(field, at, epsilon=0.01)):
+    for slope in (analytic_slope, lambda field, at: finite_difference_slope(field, at, epsilon=0.01)):
         stretch = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
 
-        def loss(stretch: Tensor, normals: object = normals) -> Tensor:
-            return normals(lambda at: -(stretch * at * at).sum(dim=1), POINTS)[:, 0].sum()  # type: ignore[operator]
+        def loss(stretch: Tensor, slope: Any = slope) -> Tensor:
+            return unit(slope(lambda at: -(stretch * at * at).sum(dim=1), POINTS))[:, 0].sum()
 
         assert torch.autograd.gradcheck(loss, (stretch,))
+
+
+def test_unit_vectors_keep_their_direction_down_to_short_ones() -> None:
+    torch.testing.assert_close(unit(DIRECTION[None])[0], F.normalize(DIRECTION, dim=0), atol=1e-6, rtol=0.0)
+    assert unit(1e-6 * DIRECTION[None]).norm() < 0.01
 
 
 def test_a_flat_field_has_no_normal_and_bounded_derivatives() -> None:
@@ -58,5 +60,5 @@ def test_a_flat_field_has_no_normal_and_bounded_derivatives() -> None:
 
 def test_derivatives_are_available_in_inference_mode() -> None:
     with torch.inference_mode():
-        normals = analytic_normals(ball, POINTS.clone())
-    torch.testing.assert_close(normals.clone(), F.normalize(POINTS, dim=1), atol=1e-4, rtol=0.0)
+        slope = analytic_slope(ball, POINTS.clone())
+    torch.testing.assert_close(slope.clone(), -2.0 * POINTS)

@@ -16,7 +16,9 @@ ENTRY_POINTS = {
     "mlp": ["mlp"],
     "ray-sampling": ["sample_occupied"],
     "compositing": ["render_weights", "accumulate"],
+    "importance-sampling": ["refine"],
     "mesh-raycasting": ["RayCaster"],
+    "rasterization": ["rasterize", "interpolate"],
 }
 
 

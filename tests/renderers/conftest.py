@@ -40,7 +40,8 @@ class Solid(Geometry):
         radii = offsets.norm(dim=1)
         is_inside = torch.ones_like(radii) if self.config.ball is None else (radii < self.config.ball).float()
         features = query.positions.new_zeros(len(radii), self.config.num_features)
-        return FieldSample(self.config.density * is_inside, features, F.normalize(offsets, dim=1))
+        density, normals = self.config.density * is_inside, F.normalize(offsets, dim=1)
+        return FieldSample(density=density, features=features, normals=normals)
 
 
 @pytest.fixture
@@ -64,6 +65,12 @@ def make_scene() -> Callable[..., Scene]:
         return _scene(shape, material, cells)
 
     return make
+
+
+@pytest.fixture
+def assemble() -> Callable[..., Scene]:
+    """A scene of any geometry and a registered material, before white."""
+    return lambda geometry, material: _scene(geometry, material, cells=1)
 
 
 def _scene(geometry: Geometry, material: str, cells: int) -> Scene:

@@ -225,7 +225,66 @@ def test_only_needed_buffers_are_there(make_scene: Make) -> None:
     assert with_samples.volume is not None and with_samples.volume.normals is None
 
 
-@pytest.mark.parametrize("settings", [{"samples_per_ray": 0}, {"near": -1.0}, {"min_weight": -1.0}])
+def importance(coarse: int, fine: int) -> Volume:
+    return Volume(Volume.Config(samples_per_ray=coarse, sampling="importance", importance_samples=fine), backends=TORCH)
+
+
+def test_importance_samples_find_the_surface_of_a_ball_better_than_as_many_steps(make_solid: Make) -> None:
+    scene, views = make_solid(ball=0.6, density=300.0), look(20.0, size=24)
+    exact = ball_distance(views.cameras.rays(), 0.6).view(1, 24, 24, 1)
+    inner = ball_distance(views.cameras.rays(), 0.5).isfinite().view(1, 24, 24, 1)
+    errors = {}
+    for name, renderer in {
+        "few": Volume(Volume.Config(samples_per_ray=64), backends=TORCH),
+        "as many": Volume(Volume.Config(samples_per_ray=96), backends=TORCH),
+        "importance": importance(64, 32),
+    }.items():
+        image = renderer.render(views, scene, frozenset(), EVALUATE)
+        errors[name] = (image.depth - exact)[inner].abs().mean().item()
+    assert errors["importance"] < 0.65 * min(errors["few"], errors["as many"])
+
+
+def test_a_thin_shell_is_sampled_where_it_is(make_scene: Make) -> None:
+    scene, views = make_scene("signed-distance-field", cells=1, initial_sharpness=400.0), look(20.0)
+    counts = []
+    for renderer in (Volume(Volume.Config(samples_per_ray=96), backends=TORCH), importance(64, 32)):
+        image = renderer.render(views, scene, EVERYTHING, EVALUATE)
+        assert image.volume is not None
+        hit = image.opacity.flatten() > 0.9
+        samples = image.volume.samples
+        middles, ray = samples.middles, samples.ray_index
+        surface = ball_distance(views.cameras.rays(), 0.5)[ray]
+        is_near = ((middles - surface).abs() < 0.05) & hit[ray]
+        counts.append(int(is_near.sum()) / int(hit.sum()))
+    assert counts[1] > 4.0 * counts[0]
+
+
+def test_importance_sampling_leaves_a_smooth_field_as_it_is_and_its_gradients(make_scene: Make) -> None:
+    scene, views = make_scene(), look(20.0)
+    gradients = []
+    for renderer in (Volume(Volume.Config(samples_per_ray=512), backends=TORCH), importance(128, 64)):
+        scene.zero_grad()
+        image = renderer.render(views, scene, EVERYTHING, EVALUATE)
+        image.rgb.square().sum().backward()
+        gradients.append((image.rgb.detach(), scene.geometry.values.grad.clone()))
+    torch.testing.assert_close(gradients[1][0], gradients[0][0], atol=5e-3, rtol=0.0)
+    difference = (gradients[1][1] - gradients[0][1]).norm() / gradients[0][1].norm()
+    assert difference < 0.05
+
+
+def test_importance_sampling_jitters_in_training_alone(make_scene: Make) -> None:
+    scene, views, renderer = make_scene(), look(20.0), importance(24, 8)
+    for mode, is_equal in (("train", False), ("test", True)):
+        first, second = (
+            renderer.render(views, scene, frozenset(), StepInfo(step, 100, mode=mode)).depth  # type: ignore[arg-type]
+            for step in (0, 1)
+        )
+        assert torch.equal(first, second) == is_equal
+
+
+@pytest.mark.parametrize(
+    "settings", [{"samples_per_ray": 0}, {"importance_samples": 0}, {"near": -1.0}, {"min_weight": -1.0}]
+)
 def test_impossible_settings_are_refused_by_name(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Volume.Config(**settings)  # type: ignore[arg-type]

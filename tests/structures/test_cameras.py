@@ -106,3 +106,46 @@ def test_a_batch_of_cameras_casts_the_rays_of_each_alone() -> None:
     together = cameras.rays().directions.reshape(5, -1, 3)
     for index in range(5):
         torch.testing.assert_close(together[index], cameras[index].rays().directions)
+
+
+def image_of(cameras: Cameras) -> Tensor:
+    """Ray directions as images, (B, H, W, 3)."""
+    return cameras.rays().directions.view(len(cameras), cameras.height, cameras.width, 3)
+
+
+def test_a_crop_sees_its_pixels_of_the_image_and_so_does_a_crop_of_it() -> None:
+    cameras = some_cameras(height=9, width=8)
+    part = cameras.crop(2, 3, 6, 4)
+    assert (part.height, part.width) == (6, 4)
+    torch.testing.assert_close(image_of(part), image_of(cameras)[:, 2:8, 3:7], atol=1e-6, rtol=0)
+    torch.testing.assert_close(image_of(part.crop(1, 0, 2, 3)), image_of(cameras)[:, 3:5, 3:6], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("stride", "row", "column"), [(2, 0, 0), (3, 2, 1), (4, 3, 3)])
+def test_every_second_pixel_is_seen_along_the_same_ray(stride: int, row: int, column: int) -> None:
+    cameras = some_cameras(height=9, width=8)
+    expected = image_of(cameras)[:, row::stride, column::stride]
+    strided = image_of(cameras.every(stride, row=row, column=column))
+    torch.testing.assert_close(strided, expected, atol=1e-6, rtol=0)
+
+
+def test_points_along_a_ray_of_a_part_project_to_its_pixel() -> None:
+    part = some_cameras().crop(1, 2, 5, 3).every(2, row=1)
+    rays = part.rays()
+    points = (rays.origins + 2.5 * rays.directions).reshape(5, -1, 3)
+    u, v = torch.meshgrid(torch.arange(part.width) + 0.5, torch.arange(part.height) + 0.5, indexing="xy")
+    pixels = torch.stack([u, v], dim=-1).reshape(-1, 2).expand(5, -1, -1)
+
+    local = (part.world_to_camera("opencv") @ homogeneous(points).transpose(1, 2))[:, :3]
+    image = (part.intrinsics() @ local).transpose(1, 2)
+    torch.testing.assert_close(image[..., :2] / image[..., 2:], pixels, atol=1e-4, rtol=0)
+
+    clip = part.projection(0.1, 10.0) @ part.world_to_camera() @ homogeneous(points).transpose(1, 2)
+    screen = (clip[:, :2] / clip[:, 3:]).transpose(1, 2)
+    torch.testing.assert_close(screen[..., 0], 2 * pixels[..., 0] / part.width - 1, atol=1e-5, rtol=0)
+    torch.testing.assert_close(screen[..., 1], 1 - 2 * pixels[..., 1] / part.height, atol=1e-5, rtol=0)
+
+
+def test_a_part_is_indexed_and_moved_like_other_cameras() -> None:
+    part = some_cameras().crop(1, 2, 4, 3)
+    torch.testing.assert_close(image_of(part[3].to("cpu")), image_of(part)[3:4])

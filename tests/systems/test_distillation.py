@@ -29,7 +29,7 @@ system:
   scene:
     geometry: {type: voxel-grid, resolution: 8}
     occupancy: {resolution: 8}
-  renderer: {samples_per_ray: 16}
+  renderer: {type: volume, samples_per_ray: 16}
   streams:
     random: {type: random-views, height: 16, width: 16}
   guidance: {type: score-distillation, prompts: plain}
@@ -165,6 +165,32 @@ def test_a_loss_that_a_renderer_cannot_serve_is_refused_with_the_way_out(
             ["system.streams: no stream has every: 1, so that nothing is trained in some steps."],
         ),
         (["system.losses.sparsity=null", "system.losses.orientation=null"], []),
+        (
+            ["system.losses.laplacian={}"],
+            ["system.losses.laplacian: needs 'mesh', which renderer 'volume' does not provide. Remove this term."],
+        ),
+        (
+            ["system.losses.eikonal={}"],
+            [
+                "system.losses.eikonal: asks for 'gradient', which geometry 'voxel-grid' does not answer. "
+                "Use geometry 'signed-distance-field', or remove this term."
+            ],
+        ),
+        (["system.losses.eikonal={}", "system.scene.geometry={type: signed-distance-field}"], []),
+        (
+            ["system.renderer={type: patch}"],
+            [
+                "system.losses.orientation: needs 'ray samples', which renderer 'patch' does not provide. "
+                "Use renderer 'volume', or remove this term."
+            ],
+        ),
+        (
+            ["system.renderer={type: strided, base: rasterizer}", "system.losses.orientation=null"],
+            [
+                "system.renderer: 'strided' cannot draw geometry 'voxel-grid'. Use renderer 'patch' or 'strided' or "
+                "'volume', or geometry 'flexicubes' or 'tetrahedral-grid' or 'triangle-mesh'."
+            ],
+        ),
     ],
 )
 def test_parts_that_do_not_fit_together_are_found_before_anything_is_built(

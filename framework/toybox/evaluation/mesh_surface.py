@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -58,7 +59,7 @@ def has_surface(mesh: Mesh) -> bool:
 
 def on_cpu(mesh: Mesh) -> Mesh:
     """The mesh in main memory, cut from the graph, in single precision."""
-    changes = {
+    changes: dict[str, Any] = {
         field.name: value.detach().cpu().float() if value.is_floating_point() else value.cpu()
         for field in dataclasses.fields(mesh)
         if isinstance(value := getattr(mesh, field.name), Tensor)

@@ -1,0 +1,177 @@
+"""Meshes from OBJ, glTF, PLY and other files that trimesh reads, checked, in world axes and of a known size.
+
+Vertices are returned as the file has them, split where texture coordinates jump; `welded` joins them again for whoever
+moves them. Files are not repaired: what makes a mesh unusable is an error, what makes it doubtful is a warning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from framework.core.errors import UserError
+from framework.structures.mesh import Mesh
+from framework.structures.surface import sample_texture
+
+_log = logging.getLogger(__name__)
+
+_Y_UP = {".glb", ".gltf", ".obj"}
+_MOST_FACES = 4_000_000
+
+
+def load_mesh(path: str | Path, *, up: Literal["auto", "y", "z"] = "auto", size: float | None = None) -> Mesh:
+    """The mesh in a file, in world axes (z up), with its texture or its vertex colours.
+
+    The parts of a file are joined; if there are several, textures are read out at the vertices, so that the mesh has
+    vertex colours instead. Of a material only the base colour is kept. Vertex colours count as sRGB, as most programs
+    write them, although glTF says that they are linear.
+
+    Args:
+        path: A file of a kind that trimesh reads.
+        up: Which axis of the file points up; `auto` takes y for glTF and OBJ and z for all others. With y up, file
+            axes (x, y, z) become world axes (z, x, y), as `framework.export` writes them.
+        size: The mesh is centred at the origin, and the longest side of its bounding box becomes this long; None
+            leaves position and size as they are.
+
+    Raises:
+        UserError: If the file is missing, unreadable, holds no triangles, more than 4 million of them, positions that
+            are not finite, or has no extent to scale.
+    """
+    path = Path(path)
+    parts = [_part(geometry) for geometry in _geometries(path)]
+    _check(path, parts)
+    mesh = parts[0] if len(parts) == 1 else _joined(parts)
+    if up == "y" or (up == "auto" and path.suffix.lower() in _Y_UP):
+        mesh = dataclasses.replace(mesh, vertices=mesh.vertices[:, [2, 0, 1]])
+    return mesh if size is None else _scaled(mesh, size, path)
+
+
+def welded(mesh: Mesh) -> Mesh:
+    """Positions and faces alone, vertices at equal positions joined and faces that lose a corner by it dropped."""
+    vertices, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
+    faces = index[mesh.faces.long()]
+    is_kept = (faces != faces.roll(1, dims=1)).all(dim=1)
+    return Mesh(vertices, faces[is_kept])
+
+
+def warn_of_irregular_edges(mesh: Mesh, path: str | Path) -> None:
+    """Log how many edges of a welded mesh have not exactly two faces, if any."""
+    counts = edge_face_counts(mesh.faces)
+    num_open, num_crowded = int((counts == 1).sum()), int((counts > 2).sum())
+    if num_open + num_crowded > 0:
+        _log.warning(
+            "%s: not a closed manifold: %d edges have one face, %d have more than two. Smoothness losses and what is "
+            "inside are doubtful there.",
+            path,
+            num_open,
+            num_crowded,
+        )
+
+
+def edge_face_counts(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "E"]:
+    """How many faces each edge has, in no particular order; 2 everywhere on a closed manifold."""
+    edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).long().sort(dim=1).values
+    return torch.unique(edges, dim=0, return_counts=True)[1]
+
+
+def signed_volume(mesh: Mesh) -> float:
+    """Volume enclosed by a closed mesh, negative if its faces are turned inwards, in cubic world units."""
+    a, b, c = mesh.vertices.detach().double()[mesh.faces.long()].unbind(dim=1)
+    return float((a * torch.linalg.cross(b, c)).sum() / 6.0)
+
+
+def _geometries(path: Path) -> list[Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such mesh file.")
+    if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
+        raise UserError(f"{path}: '{path.suffix}' is no kind of mesh file that can be read. Use GLB, OBJ or PLY.")
+    try:
+        scene = trimesh.load_scene(path, process=False)
+        return [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces) > 0]
+    except Exception as error:  # readers of foreign formats raise whatever their parsers run into
+        raise UserError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error}).") from error
+
+
+def _check(path: Path, parts: list[Mesh]) -> None:
+    num_faces = sum(len(part.faces) for part in parts)
+    if num_faces == 0:
+        raise UserError(f"{path}: holds no triangles. Points, curves and empty files have no surface.")
+    if num_faces > _MOST_FACES:
+        raise UserError(f"{path}: has {num_faces:,} faces, more than {_MOST_FACES:,}. Simplify it first.")
+    vertices = torch.cat([part.vertices for part in parts])
+    num_bad = int((~vertices.isfinite()).any(dim=1).sum())
+    if num_bad > 0:
+        raise UserError(f"{path}: the positions of {num_bad} of {len(vertices)} vertices are not finite numbers.")
+    if any(int(part.faces.min()) < 0 or int(part.faces.max()) >= len(part.vertices) for part in parts):
+        raise UserError(f"{path}: its faces name vertices that it does not have.")
+
+
+def _part(geometry: Any) -> Mesh:
+    vertices = torch.from_numpy(np.array(geometry.vertices, dtype=np.float32))
+    faces = torch.from_numpy(np.array(geometry.faces, dtype=np.int64))
+    visual = geometry.visual
+    if visual.kind in ("vertex", "face"):
+        colors = np.array(visual.vertex_colors, dtype=np.float32)[:, :3] / 255.0
+        return Mesh(vertices, faces, colors=torch.from_numpy(colors))
+    if visual.kind != "texture":
+        return Mesh(vertices, faces)
+    image, factor = _base_color(visual.material)
+    if image is not None and visual.uv is not None and len(visual.uv) == len(vertices):
+        uvs = torch.from_numpy(np.array(visual.uv, dtype=np.float32))
+        return Mesh(vertices, faces, uvs=uvs, texture=image * factor)
+    return Mesh(vertices, faces, colors=factor.expand(len(vertices), 3).contiguous())
+
+
+def _base_color(material: Any) -> tuple[Float[Tensor, "H W 3"] | None, Float[Tensor, "3"]]:
+    """Image and factor of a material, in [0, 1], sRGB; glTF has factors that are linear in light."""
+    is_gltf = isinstance(material, trimesh.visual.material.PBRMaterial)
+    factor = torch.ones(3)
+    if is_gltf:
+        found, color = material.baseColorTexture, material.baseColorFactor
+    else:
+        found, color = material.image, None if material.image is not None else material.diffuse
+    if color is not None:
+        factor = torch.from_numpy(np.array(color[:3], dtype=np.float32) / 255.0)
+        factor = _srgb(factor) if is_gltf else factor
+    if found is None:
+        return None, factor
+    image = torch.from_numpy(np.array(found.convert("RGB"), dtype=np.float32) / 255.0)
+    return image, factor
+
+
+def _srgb(linear: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
+    """IEC 61966-2-1."""
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-9) ** (1.0 / 2.4) - 0.055)
+
+
+def _joined(parts: list[Mesh]) -> Mesh:
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = [part.faces + int(start) for part, start in zip(parts, starts, strict=False)]
+    return Mesh(
+        torch.cat([part.vertices for part in parts]),
+        torch.cat(faces),
+        colors=torch.cat([_vertex_colors(part) for part in parts]),
+    )
+
+
+def _vertex_colors(mesh: Mesh) -> Float[Tensor, "V 3"]:
+    if mesh.texture is not None and mesh.uvs is not None:
+        return sample_texture(mesh.texture, mesh.uvs)
+    return torch.ones_like(mesh.vertices) if mesh.colors is None else mesh.colors
+
+
+def _scaled(mesh: Mesh, size: float, path: Path) -> Mesh:
+    used = mesh.vertices[mesh.faces.unique()]
+    low, high = used.amin(dim=0), used.amax(dim=0)
+    longest = float((high - low).max())
+    if not 0.0 < longest < float("inf"):
+        raise UserError(f"{path}: its bounding box is {longest:g} long, so it cannot be scaled to {size:g}.")
+    return dataclasses.replace(mesh, vertices=(mesh.vertices - 0.5 * (low + high)) * (size / longest))

@@ -1,0 +1,126 @@
+"""A triangle mesh, from a file or from another geometry, whose vertices may move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import trimesh
+from torch import Tensor, nn
+
+from framework.core.errors import UserError
+from framework.core.registries import GEOMETRIES
+from framework.core.step import StepInfo
+from framework.geometry.feature_surface import FeatureSurface
+from framework.geometry.mesh_file import load_mesh, warn_of_irregular_edges, welded
+from framework.geometry.surface_points import surface_points
+from framework.structures.mesh import Mesh
+from framework.structures.surface import base_color
+
+_COLOR_POINTS = 1 << 17
+_COLOR_MARGIN = 0.01
+
+
+@GEOMETRIES.register("triangle-mesh")
+class TriangleMesh(FeatureSurface):
+    """A triangle mesh of fixed connectivity, loaded from a file or converted from another geometry."""
+
+    @dataclass(kw_only=True, frozen=True)
+    class Config(FeatureSurface.Config):
+        mesh: str | None = None
+        """Mesh file (GLB, OBJ, PLY, ...); without it, a sphere until a conversion brings another mesh."""
+        size: float | None = 1.4
+        """Longest side of the file's bounding box after it was centred, world units; null leaves it as it is."""
+        up: Literal["auto", "y", "z"] = "auto"
+        """Axis of the file that points up; y for glTF and OBJ and z for all others by default."""
+        optimize_vertices: bool = False
+        """Whether vertices are trained; otherwise only the features are."""
+        color_iterations: int = 400
+        """Iterations in which the features learn the file's colours, if it has any; 0 ignores them."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.size is not None and self.size <= 0.0:
+                raise ValueError(f"size must be positive, got {self.size:g}.")
+            if self.color_iterations < 0:
+                raise ValueError(f"color_iterations must not be negative, got {self.color_iterations}.")
+
+    config: Config
+    vertices: Tensor
+    faces: Tensor
+
+    def __init__(self, config: Config, *, generator: torch.Generator, backends: dict[str, str]) -> None:
+        """Build from the file.
+
+        Raises:
+            UserError: If the file cannot be used, or the mesh reaches out of the cube.
+        """
+        super().__init__(config, generator=generator, backends=backends)
+        loaded = _sphere(0.5 * config.radius) if config.mesh is None else _load(config)
+        mesh, device = welded(loaded), generator.device
+        if len(mesh.faces) == 0:
+            raise UserError(f"{config.mesh}: none of its triangles has three corners in different places.")
+        if config.optimize_vertices:
+            self.vertices = nn.Parameter(mesh.vertices.to(device))
+        else:
+            self.register_buffer("vertices", mesh.vertices.to(device))
+        self.register_buffer("faces", mesh.faces.to(device))
+        if config.mesh is not None:
+            warn_of_irregular_edges(mesh, config.mesh)
+            if loaded.texture is not None or loaded.colors is not None:
+                self._learn_colors(loaded, generator)
+
+    def surface(self, step: StepInfo) -> Mesh:
+        """The mesh in world space, differentiable with respect to its vertices if they are trained."""
+        return Mesh(self.vertices, self.faces)
+
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        """Take the size of the mesh in `state`, which after a conversion is not the one that the config names."""
+        for name in ("vertices", "faces"):
+            own = getattr(self, name)
+            own.data = own.data.new_empty(state[name].shape)
+
+    def take_mesh(self, mesh: Mesh) -> None:
+        """Replace the mesh by another one; the features stay.
+
+        Raises:
+            UserError: If it has no faces.
+        """
+        if len(mesh.faces) == 0:
+            raise UserError("A 'triangle-mesh' cannot be made of a surface without faces: the shape has vanished.")
+        device = self.vertices.device
+        self.vertices.data = mesh.vertices.detach().to(device, torch.float32).clone()
+        self.faces = mesh.faces.to(device, torch.int64).clone()
+
+    def _learn_colors(self, mesh: Mesh, generator: torch.Generator) -> None:
+        """Teach the features the colours of a mesh; materials take the first three for logits of the base colour."""
+        if self.config.color_iterations == 0 or self.config.num_features < 3:
+            return
+        face, barycentric, positions = surface_points(mesh, _COLOR_POINTS, generator)
+        colors = base_color(mesh, face, barycentric).clamp(_COLOR_MARGIN, 1.0 - _COLOR_MARGIN)
+        self.fit_features(
+            positions.to(generator.device),
+            torch.logit(colors).to(generator.device),
+            step=StepInfo(0, 1),
+            generator=generator,
+            iterations=self.config.color_iterations,
+        )
+
+
+def _load(config: TriangleMesh.Config) -> Mesh:
+    assert config.mesh is not None
+    mesh = load_mesh(config.mesh, up=config.up, size=config.size)
+    reach = float(mesh.vertices.abs().max())
+    if reach > config.radius:
+        raise UserError(
+            f"{config.mesh}: the mesh reaches {reach:.3g} from the origin, beyond the cube of geometry.radius "
+            f"{config.radius:g}. Set geometry.size to at most {2.0 * config.radius:g}, or raise geometry.radius."
+        )
+    return mesh
+
+
+def _sphere(radius: float) -> Mesh:
+    sphere = trimesh.creation.icosphere(subdivisions=4, radius=radius)
+    return Mesh(torch.from_numpy(sphere.vertices).float(), torch.from_numpy(sphere.faces).long())
