@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from framework.core.config import load_config
-from framework.core.registries import CONDITIONERS, PRIORS, SYSTEMS
+from framework.cli import stages
+from framework.core.registries import CONDITIONERS, PRIORS, RENDERERS
+from framework.core.run_config import RunConfig
+from framework.core.stages import load_stages
 from framework.core.yaml_tree import load_tree
 from framework.diffusion.families.names import traits_of_name
 from framework.export.turntable import write_turntable
@@ -25,23 +27,33 @@ SMALL = (
     "trainer.max_steps=20",
     "system.streams.random={height: 16, width: 16}",
     "system.scene.occupancy={resolution: 8}",
-    "system.renderer.samples_per_ray=24",
     "system.validation={size: 16, views: 2}",
     "export={resolution: 24, max_faces: 200, texture_size: 64, padding: 2}",
 )
 SMALL_PRIORS = {"analytic": ("prior.image_size=16",), "oracle": ("prior.views=16",), "toybox": ()}
 
 
+def small(path: Path) -> list[str]:
+    """Settings that make each stage of a config small."""
+    drawn = {name: RENDERERS.name_of(run.system.renderer) for name, run in load_stages(path).items()}
+    volumes = [f"stages.{name}." if name else "" for name, renderer in drawn.items() if renderer == "volume"]
+    return [*SMALL, *(f"{stage}system.renderer.samples_per_ray=24" for stage in volumes)]
+
+
 def identify(path: Path) -> str:
     return str(path.relative_to(ROOT / "configs"))
 
 
+def first(path: Path) -> RunConfig:
+    """The config of the first stage, or of the only training."""
+    return next(iter(load_stages(path).values()))
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=identify)
 def test_a_config_parses_and_its_parts_fit(path: Path) -> None:
-    run, tree = load_config(path)
-    assert SYSTEMS.find(SYSTEMS.name_of(run.system)).check(run.system, run) == []
-    assert run.description.endswith(".")
-    assert {"name", "prompt"} <= tree.data.keys()
+    stages.check(load_stages(path))
+    assert first(path).description.endswith(".")
+    assert {"name", "prompt"} <= load_tree(path).data.keys()
 
 
 VARIANTS = [(path, name) for path in CONFIGS for name in load_tree(path).data.get("variants") or {}]
@@ -49,14 +61,14 @@ VARIANTS = [(path, name) for path in CONFIGS for name in load_tree(path).data.ge
 
 @pytest.mark.parametrize(("path", "name"), VARIANTS, ids=lambda item: item if isinstance(item, str) else identify(item))
 def test_a_variant_of_a_config_parses_and_its_parts_fit(path: Path, name: str) -> None:
-    run, _ = load_config(path, [f"variant={name}"])
-    assert SYSTEMS.find(SYSTEMS.name_of(run.system)).check(run.system, run) == []
-    if name == "paper":
+    runs = load_stages(path, [f"variant={name}"])
+    stages.check(runs)
+    for run in runs.values() if name == "paper" else ():
         assert PRIORS.name_of(run.prior) == "pretrained" and traits_of_name(run.prior.model) is not None
 
 
 def test_names_of_runs_do_not_collide() -> None:
-    names = [load_config(path)[0].name for path in CONFIGS]
+    names = [first(path).name for path in CONFIGS]
     assert len(set(names)) == len(names)
 
 
@@ -64,12 +76,28 @@ def test_names_of_runs_do_not_collide() -> None:
 def test_a_debug_config_trains_and_exports(path: Path, launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     short = functools.partial(write_turntable, frames=2, size=32, is_quiet=True)
     monkeypatch.setattr("framework.systems.distillation.write_turntable", short)
-    prior = load_config(path)[1].data["prior"]
+    prior = load_tree(path).data["prior"]
     kind = prior if isinstance(prior, str) else prior["type"]
-    assert launch(path, *SMALL, *SMALL_PRIORS[kind]) == 0
+    assert launch(path, *small(path), *SMALL_PRIORS[kind]) == 0
+    check_finished(launch)
+
+
+def check_finished(launch: Any) -> None:
     (run,) = launch.runs()
-    assert run.state()["state"] == "finished" and run.checkpoint(20).is_file()
-    assert (run.mesh / "model.glb").is_file() and run.turntable.is_file()
+    assert run.state()["state"] == "finished"
+    for stage in run.stages() or [run]:
+        assert stage.checkpoint(20).is_file() and stage.model.is_file() and stage.turntable.is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["magic3d", "fantasia3d", "prolificdreamer"])
+def test_a_config_of_several_stages_trains_and_exports(name: str, launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = functools.partial(write_turntable, frames=2, size=32, is_quiet=True)
+    monkeypatch.setattr("framework.systems.distillation.write_turntable", short)
+    path = ROOT / "configs" / f"{name}.yaml"
+    size = "system.streams.random={height: 32, width: 32}"
+    assert launch(path, *small(path), "prior={type: oracle, views: 16}", size) == 0
+    check_finished(launch)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "toybox" / "prompts").glob("*.txt")), ids=lambda p: p.stem)
@@ -84,6 +112,7 @@ def test_every_rule_of_the_bundled_prior_tells_it_the_camera() -> None:
     """Another `type` leaves nothing of what the extended file says of the guidance, so each says it anew."""
     told = {"view-interpolated", "camera"}
     for path in sorted((ROOT / "configs").glob("*.yaml")):
-        for item in load_config(path)[0].system.guidance.values():
-            assert CONDITIONERS.name_of(item.prompts) in told, path.name
-            assert item.guidance_scale.bounds()[1] <= 7.5, path.name
+        for run in load_stages(path).values():
+            for item in run.system.guidance.values():
+                assert CONDITIONERS.name_of(item.prompts) in told, path.name
+                assert item.guidance_scale.bounds()[1] <= 7.5, path.name

@@ -41,7 +41,7 @@ GUARDED = {
     "diffusers": ("diffusion/families/", "systems/diffusion_training.py"),
     "omegaconf": ("core/config.py",),
     "jinja2": ("report/",),
-    "wandb": (),
+    "wandb": ("systems/wandb_dashboard.py",),
     "tinycudann": ("ops/tinycudann/",),
 }
 # What `--help`, listings and errors in a config file load: none of it may import torch when it is imported.

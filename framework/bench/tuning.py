@@ -37,6 +37,21 @@ TRIALS: tuple[Trial, ...] = (
     Trial("guidance 5", ("system.guidance.guidance_scale=5",), "A little more amplification."),
     Trial("guidance 15", ("system.guidance.guidance_scale=15",), "The scale that models of velocities want."),
     Trial("rescaled", ("system.guidance.combination.rescale=0.5",), "Whether contrast should be held down (MVDream)."),
+    Trial(
+        "guidance falls",
+        ("system.guidance.guidance_scale={type: linear, from: 5, to: 1, during: [0.0, 0.8]}",),
+        "Whether shape wants amplification, and colour none.",
+    ),
+    Trial(
+        "noise stays high",
+        ("system.guidance.timesteps.max_fraction=0.98",),
+        "Whether colours, which only much noise puts right, stay true.",
+    ),
+    Trial(
+        "noisy steps weigh more",
+        ("system.guidance.weighting=noise-to-signal",),
+        "The same, by the weights of noise levels instead of how often they are drawn.",
+    ),
     Trial("in words", ("system.guidance.prompts=view-dependent",), "What it costs to be told the side in words only."),
     Trial("longer", ("trainer.max_steps=1500",), "Whether it was at its end."),
 )

@@ -112,7 +112,7 @@ def type_text(kind: Any) -> str:
     """How a config type is called in `--describe`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, Outline):
-        return "settings"
+        return "settings or null" if kind.is_nullable else "settings"
     if kind is Schedule:
         return "number or schedule"
     if origin is None:

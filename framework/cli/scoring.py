@@ -107,12 +107,15 @@ def _spec(target: Target) -> SceneSpec:
 
 def _record(target: Target, result: Scored) -> None:
     """Write the scores into the run, or beside the file, with what the run noted of its time and memory."""
+    from framework.systems.loggers import add_scores
+
     noted: dict[str, Any] = {} if target.directory is None else target.directory.state()
     costs: dict[str, Any] = {name: noted[name] for name in ("seconds", "peak_memory_gib") if name in noted}
     values: dict[str, Any] = {"prompt": target.prompt, **result.values, **costs}
     write_text(target.scores, json.dumps(values, indent=2) + "\n")
     if target.directory is not None:
         refresh(target.directory)
+        add_scores(target.directory, values)
 
 
 def _table(targets: Sequence[Target], results: Sequence[Scored]) -> Table:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from framework.systems.base import System
+    from framework.systems.dashboards import Dashboards
     from framework.systems.lightning import Shell
 
 _SIGNALLED = 128
@@ -58,16 +59,21 @@ def run_in(
     directory.set_state("running", step=shell.steps_done)
     directory.note({"made_by": provenance()})
     write_text(directory.config, yaml_text(config))
+    from framework.systems.loggers import open_dashboards  # Not before: torch takes seconds to import.
+
+    dashboards = open_dashboards(config, directory, start_step=shell.steps_done)
     try:
-        stopped_by = fit(system, shell, directory, console, options)
+        stopped_by = fit(system, shell, directory, dashboards, console, options)
     except BaseException as error:
         if directory.state().get("state") == "running":
             directory.set_state("failed", step=directory.state().get("step", 0), reason=cause(error))
         _add_costs(directory, time.monotonic() - started)
         if isinstance(error, Exception):  # Else the user wants to quit at once.
+            _close(dashboards, directory)
             report(directory, console)
         raise
     _add_costs(directory, time.monotonic() - started)
+    _close(dashboards, directory)
     report(directory, console)
     if stopped_by is not None:
         say(console, f"Stopped and saved. Go on with: resume={directory.whole().root}")
@@ -97,15 +103,20 @@ def check(config: RunConfig, *, source: RunConfig | None = None) -> None:
 
 
 def fit(
-    system: System, shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace
+    system: System,
+    shell: Shell,
+    directory: RunDirectory,
+    dashboards: Dashboards,
+    console: Console,
+    options: argparse.Namespace,
 ) -> signal.Signals | None:
     """Train to the end and export; returns the signal that stopped it before, if one did."""
-    stopped_by = train(shell, directory, console, options)
+    stopped_by = train(shell, directory, dashboards, console, options)
     if stopped_by is not None:
         directory.set_state("interrupted", step=shell.steps_done)
         return stopped_by
     try:
-        export(system, shell, directory, console)
+        dashboards.exported(shell.steps_done, export(system, shell, directory, console))
     except UserError as error:
         # The training is done and saved; there is nothing to resume, only an export to repeat.
         directory.set_state("finished", step=shell.steps_done, reason=str(error))
@@ -114,9 +125,11 @@ def fit(
     return None
 
 
-def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> None:
-    """Write what the training was for, and name the files."""
-    name_files(system.export(directory.root, shell.step_info("export")), directory, console)
+def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> list[Path]:
+    """Write what the training was for, and name the files; returns them."""
+    paths = system.export(directory.root, shell.step_info("export"))
+    name_files(paths, directory, console)
+    return paths
 
 
 def report(directory: RunDirectory, console: Console) -> None:
@@ -141,6 +154,10 @@ def _prepare(
 ) -> tuple[System, Shell]:
     """What `build` returns; where that fails, a run folder made for it does not stay behind."""
     try:
+        if config.logger.wandb is not None:
+            from framework.systems.wandb_dashboard import check_account
+
+            check_account(config.logger.wandb)
         return build(config, directory, checkpoints, options)
     except BaseException:
         if not checkpoints:
@@ -178,7 +195,7 @@ def build(
 
 
 def train(
-    shell: Shell, directory: RunDirectory, console: Console, options: argparse.Namespace
+    shell: Shell, directory: RunDirectory, dashboards: Dashboards, console: Console, options: argparse.Namespace
 ) -> signal.Signals | None:
     """Run Lightning's loop over the steps that are left; returns the signal that stopped it, if one did.
 
@@ -202,7 +219,7 @@ def train(
         devices=[options.gpu or 0] if is_cuda else 1,
         precision=shell.run.trainer.precision,
         max_epochs=1,
-        callbacks=[StepProgress(console), Records(directory), stop],
+        callbacks=[StepProgress(console), Records(directory, dashboards), stop],
         default_root_dir=str(directory.root),
         logger=False,
         enable_checkpointing=False,
@@ -278,6 +295,14 @@ def _add_costs(directory: RunDirectory, seconds: float) -> None:
     if peak is not None:
         entries["peak_memory_gib"] = max(before.get("peak_memory_gib", 0.0), round(peak / 2**30, 3))
     directory.note(entries)
+
+
+def _close(dashboards: Dashboards, directory: RunDirectory) -> None:
+    """Finish the dashboards with what is to be said of the run as a whole."""
+    noted = directory.state()
+    # A run that failed before and was resumed has no reason any more.
+    dashboards.summary({name: noted.get(name) for name in ("state", "reason", "seconds", "peak_memory_gib")})
+    dashboards.close(has_failed=noted.get("state") == "failed")
 
 
 def _resumed(config: RunConfig) -> tuple[RunDirectory, list[Path]] | None:

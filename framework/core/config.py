@@ -174,7 +174,7 @@ class _Parser:
 
     def value(self, kind: Any, value: Any, path: Path_) -> Any:
         if isinstance(kind, Outline):
-            return self.section(kind, value, path)
+            return None if value is None and kind.is_nullable else self.section(kind, value, path)
         if dataclasses.is_dataclass(kind):
             return self.section(live_outline(typing.cast(type, kind)), value, path)
         if kind is Schedule:

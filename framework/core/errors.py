@@ -47,6 +47,19 @@ class MissingBuffer(UserError):
     """A term asked a render for a buffer that it does not hold."""
 
 
+class BrokenSurface(UserError):
+    """Training has left nothing that could be drawn.
+
+    Attributes:
+        cause: What is wrong with the surface, without a full stop.
+        advice: What to do, in sentences.
+    """
+
+    def __init__(self, cause: str, advice: str) -> None:
+        self.cause, self.advice = cause, advice
+        super().__init__(f"{cause}. {advice}")
+
+
 class CheckpointError(UserError):
     """A checkpoint that is missing, cut short, or of another configuration."""
 

@@ -58,6 +58,11 @@ class Outline:
     doc: str
     fields: dict[str, FieldOutline] = field(default_factory=dict)
     live: type | None = None
+    is_nullable: bool = False
+
+    def __or__(self, other: None) -> Outline:
+        """The outline of the type `Section | None`."""
+        return dataclasses.replace(self, is_nullable=True)
 
     def make(self, values: Mapping[str, Any]) -> Any:
         """An instance of the class, imported now if need be."""
@@ -117,9 +122,11 @@ def _live_type(cls: type, name: str) -> Any:
 def _as_section(kind: Any) -> Any:
     if dataclasses.is_dataclass(kind) and not issubclass(typing.cast(type, kind), Schedule):
         return live_outline(typing.cast(type, kind))
+    arguments = typing.get_args(kind)
     if typing.get_origin(kind) is dict:
-        key, value = typing.get_args(kind)
-        return dict[key, _as_section(value)]  # type: ignore[valid-type,misc]
+        return dict[arguments[0], _as_section(arguments[1])]  # type: ignore[valid-type,misc]
+    if arguments[1:] == (type(None),) and isinstance(_as_section(arguments[0]), Outline):
+        return _as_section(arguments[0]) | None
     return kind
 
 

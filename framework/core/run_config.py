@@ -44,6 +44,41 @@ class TrainerConfig:
 
 
 @dataclass(kw_only=True, frozen=True)
+class WandbConfig:
+    """How a run appears at Weights & Biases. The team is that of the environment variable WANDB_ENTITY, else your own."""
+
+    project: str
+    """The project it belongs to; made there if need be."""
+    name: str | None = None
+    """Its name there; by default that of the run's folder, and of the stage."""
+    group: str | None = None
+    """Runs that are shown together; by default the stages of one run."""
+    tags: list[str] = field(default_factory=list)
+    """Words to find it by."""
+    offline: bool = False
+    """Keep everything in the run's folder, for `wandb sync` later; needs neither a network nor an account."""
+
+    def __post_init__(self) -> None:
+        if not self.project or len(self.project) > 128 or set(self.project) & set("/\\#?%:"):
+            raise ValueError(
+                f"project: expected at most 128 letters without / \\ # ? % and :, got {self.project!r}. "
+                "A team is named by the environment variable WANDB_ENTITY."
+            )
+
+
+@dataclass(kw_only=True, frozen=True)
+class LoggerConfig:
+    """Where a run shows its numbers and pictures while it goes on. Pictures are in the run's folder in any case."""
+
+    csv: bool = True
+    """Write metrics.csv; the report draws its curves."""
+    tensorboard: bool = True
+    """Write numbers and pictures for TensorBoard into tensorboard/."""
+    wandb: WandbConfig | None = None
+    """Log to Weights & Biases, with what was exported and its scores; null does not, and imports nothing of it."""
+
+
+@dataclass(kw_only=True, frozen=True)
 class RunConfig:
     """One run, as a YAML file describes it."""
 
@@ -68,6 +103,8 @@ class RunConfig:
     """Dotted paths of parameters that stay as they are, such as scene.geometry."""
     trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig())
     """Length, precision and intervals of the training."""
+    logger: LoggerConfig = field(default_factory=lambda: LoggerConfig())
+    """The dashboards that the run appears on."""
     system: Any = slot(SYSTEMS)
     """What is trained and by which terms."""
     export: Any = slot(EXPORTERS, default="mesh", nullable=True)

@@ -2,7 +2,8 @@
 
 <output_root>/<name>/<prompt-slug>@<time>/
     config.yaml  run.json  checkpoints/step-000500.ckpt  images/  mesh/  turntable.mp4  metrics.csv  tensorboard/
-    report.html  scores.json (where the result was scored)
+    wandb/ (where it is logged to Weights & Biases)  report.html  scores.json (where the result was scored)
+    refinement.json  refinement.png (where it was made of a mesh file)
 
 A run of several stages has a folder like this for each of them, named after the stage, and beside these only
     config.yaml  run.json  report.html
@@ -122,6 +123,16 @@ class RunDirectory:
     def scores(self) -> Path:
         """How good the result is, where somebody has judged it."""
         return self.root / "scores.json"
+
+    @property
+    def refinement(self) -> Path:
+        """How the result differs from the mesh file that it was made of."""
+        return self.root / "refinement.json"
+
+    @property
+    def refinement_picture(self) -> Path:
+        """Both side by side."""
+        return self.root / "refinement.png"
 
     @property
     def report(self) -> Path:

@@ -185,7 +185,7 @@ class MeshExporter(Exporter):
 
     def _of_surface(self, geometry: SurfaceGeometry, step: StepInfo) -> Mesh:
         """The surface that a geometry has itself; where it brings texture coordinates, untouched."""
-        surface = geometry.surface(step)
+        surface = geometry.delivered(step)
         if len(surface.faces) == 0:
             raise UserError(
                 "There is nothing to export: the surface has no faces any more. Export an earlier checkpoint."

@@ -36,11 +36,11 @@ def decimate(mesh: Mesh, *, max_faces: int) -> Mesh:
 
 
 def smooth_normals(mesh: Mesh) -> torch.Tensor:
-    """Unit vertex normals (V, 3), faces weighted by area; straight up where all faces of a vertex are degenerate.
+    """Unit vertex normals (V, 3), the mesh's own or faces weighted by area; straight up where these are all degenerate.
 
     Files need unit vectors throughout: a zero normal is an error to the glTF validator.
     """
-    normals = mesh.vertex_normals()
+    normals = mesh.vertex_normals() if mesh.normals is None else mesh.normals
     is_zero = normals.norm(dim=-1) < 0.5
     return torch.where(is_zero[:, None], normals.new_tensor([0.0, 0.0, 1.0]), normals)
 

@@ -11,9 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.component import Component
+from framework.core.errors import BrokenSurface
 from framework.core.step import StepInfo
 from framework.structures.field import Attribute, FieldQuery, FieldSample
 from framework.structures.mesh import Mesh
+
+_EXPLODED = 10.0
+"""A surface that reaches so many times farther than its cube is no shape any more."""
 
 
 class Geometry(Component, nn.Module, ABC):
@@ -67,3 +71,25 @@ class SurfaceGeometry(Geometry, ABC):
     @abstractmethod
     def surface(self, step: StepInfo) -> Mesh:
         """The surface in world space, differentiable with respect to the parameters; it may have no faces."""
+
+    def delivered(self, step: StepInfo) -> Mesh:
+        """The surface as it is to be exported; with texture coordinates where the geometry knows some."""
+        return self.surface(step)
+
+    def check_surface(self, surface: Mesh) -> None:
+        """Look at whether training has destroyed the surface.
+
+        Raises:
+            BrokenSurface: If it has no faces, vertices that are not finite, or reaches far beyond the cube.
+        """
+        advice = "Lower the learning rate of scene.geometry."
+        if len(surface.faces) == 0:
+            smaller = "Lower the learning rate of scene.geometry, or the weights of losses that shrink it."
+            raise BrokenSurface("the surface has no faces any more", smaller)
+        num_bad = int((~surface.vertices.isfinite()).any(dim=1).sum())
+        if num_bad > 0:
+            raise BrokenSurface(f"{num_bad} of {len(surface.vertices)} vertices of the surface are not finite", advice)
+        reach = float(surface.vertices.detach().abs().max())
+        if reach > _EXPLODED * self.config.radius:
+            cube = f"its cube, which ends at {self.config.radius:g}"
+            raise BrokenSurface(f"the surface reaches {reach:.3g} from the origin, far beyond {cube}", advice)

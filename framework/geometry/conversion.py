@@ -194,7 +194,8 @@ def _mesh_of(conversion: Conversion, target: Geometry) -> None:
         raise UserError(
             f"geometry.mesh: {target.config.mesh} is not needed, as the mesh comes from elsewhere; remove it."
         )
-    target.take_mesh(conversion.mesh())
+    source = conversion.source
+    target.take_mesh(conversion.mesh(), uvs=source.uvs if isinstance(source, TriangleMesh) else None)
     _hand_on_features(conversion, target)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.component import slot
-from framework.core.errors import UserError
+from framework.core.errors import BrokenSurface, UserError
 from framework.core.registries import GEOMETRIES, SHAPE_INITIALIZATIONS
 from framework.core.step import StepInfo
 from framework.geometry.feature_surface import FeatureSurface
@@ -97,7 +97,7 @@ class IsosurfaceGrid(FeatureSurface, ABC):
         """The surface in world space, differentiable with respect to the parameters; it may have no faces.
 
         Raises:
-            UserError: If distances or positions are no longer finite.
+            BrokenSurface: If distances or positions are no longer finite.
         """
         distances, positions = self.distances(), self.positions()
         self._check_finite(distances, positions)
@@ -117,8 +117,8 @@ class IsosurfaceGrid(FeatureSurface, ABC):
     def _check_finite(self, distances: Tensor, positions: Tensor) -> None:
         num_bad = int((~(distances.isfinite() & positions.isfinite().all(dim=1))).sum())
         if num_bad > 0:
-            raise UserError(
+            raise BrokenSurface(
                 f"geometry '{GEOMETRIES.name_of(self.config)}': signed distance or position is not a finite number at "
-                f"{num_bad} of {len(distances)} grid vertices. Resume from an earlier checkpoint with a lower "
-                "learning rate of the geometry."
+                f"{num_bad} of {len(distances)} grid vertices",
+                "Resume from an earlier checkpoint with a lower learning rate of the geometry.",
             )

@@ -14,11 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from framework.core.errors import UserError
 from framework.structures.mesh import Mesh
+from framework.structures.srgb import to_srgb
 from framework.structures.surface import sample_texture
 
 _log = logging.getLogger(__name__)
@@ -58,8 +59,13 @@ def welded(mesh: Mesh) -> Mesh:
     """Positions and faces alone, vertices at equal positions joined and faces that lose a corner by it dropped."""
     vertices, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
     faces = index[mesh.faces.long()]
-    is_kept = (faces != faces.roll(1, dims=1)).all(dim=1)
-    return Mesh(vertices, faces[is_kept])
+    return Mesh(vertices, faces[_has_three_corners(faces)])
+
+
+def welded_faces(mesh: Mesh) -> Bool[Tensor, "F"]:
+    """Which faces of a mesh are left when it is welded."""
+    _, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
+    return _has_three_corners(index[mesh.faces.long()])
 
 
 def warn_of_irregular_edges(mesh: Mesh, path: str | Path) -> None:
@@ -86,6 +92,10 @@ def signed_volume(mesh: Mesh) -> float:
     """Volume enclosed by a closed mesh, negative if its faces are turned inwards, in cubic world units."""
     a, b, c = mesh.vertices.detach().double()[mesh.faces.long()].unbind(dim=1)
     return float((a * torch.linalg.cross(b, c)).sum() / 6.0)
+
+
+def _has_three_corners(faces: Int[Tensor, "F 3"]) -> Bool[Tensor, "F"]:
+    return (faces != faces.roll(1, dims=1)).all(dim=1)
 
 
 def _geometries(path: Path) -> list[Any]:
@@ -140,16 +150,11 @@ def _base_color(material: Any) -> tuple[Float[Tensor, "H W 3"] | None, Float[Ten
         found, color = material.image, None if material.image is not None else material.diffuse
     if color is not None:
         factor = torch.from_numpy(np.array(color[:3], dtype=np.float32) / 255.0)
-        factor = _srgb(factor) if is_gltf else factor
+        factor = to_srgb(factor) if is_gltf else factor
     if found is None:
         return None, factor
     image = torch.from_numpy(np.array(found.convert("RGB"), dtype=np.float32) / 255.0)
     return image, factor
-
-
-def _srgb(linear: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
-    """IEC 61966-2-1."""
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-9) ** (1.0 / 2.4) - 0.055)
 
 
 def _joined(parts: list[Mesh]) -> Mesh:

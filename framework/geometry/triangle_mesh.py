@@ -1,4 +1,8 @@
-"""A triangle mesh, from a file or from another geometry, whose vertices may move."""
+"""A triangle mesh, from a file or from another geometry, whose vertices may move.
+
+Vertices are welded, so that smooth normals and outlines know no seams; a file's texture coordinates are kept beside them,
+one for each corner of a face, for what is exported.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Literal
 
 import torch
 import trimesh
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.errors import UserError
@@ -16,6 +21,7 @@ from framework.core.step import StepInfo
 from framework.geometry.feature_surface import FeatureSurface
 from framework.geometry.mesh_file import load_mesh, warn_of_irregular_edges, welded
 from framework.geometry.surface_points import surface_points
+from framework.geometry.texture_coordinates import corner_uvs, split_at_seams, warn_unless_unique
 from framework.structures.mesh import Mesh
 from framework.structures.surface import base_color
 
@@ -50,6 +56,7 @@ class TriangleMesh(FeatureSurface):
     config: Config
     vertices: Tensor
     faces: Tensor
+    uvs: Tensor
 
     def __init__(self, config: Config, *, generator: torch.Generator, backends: dict[str, str]) -> None:
         """Build from the file.
@@ -67,7 +74,9 @@ class TriangleMesh(FeatureSurface):
         else:
             self.register_buffer("vertices", mesh.vertices.to(device))
         self.register_buffer("faces", mesh.faces.to(device))
+        self.register_buffer("uvs", _no_uvs().to(device))
         if config.mesh is not None:
+            self.uvs = self._file_uvs(loaded, generator).to(device)
             warn_of_irregular_edges(mesh, config.mesh)
             if loaded.texture is not None or loaded.colors is not None:
                 self._learn_colors(loaded, generator)
@@ -76,14 +85,23 @@ class TriangleMesh(FeatureSurface):
         """The mesh in world space, differentiable with respect to its vertices if they are trained."""
         return Mesh(self.vertices, self.faces)
 
+    def delivered(self, step: StepInfo) -> Mesh:
+        """The surface with the texture coordinates of its file, if it has usable ones: vertices split at their seams."""
+        surface = self.surface(step)
+        return surface if len(self.uvs) == 0 else split_at_seams(surface, self.uvs)
+
     def make_room(self, state: Mapping[str, Tensor]) -> None:
         """Take the size of the mesh in `state`, which after a conversion is not the one that the config names."""
-        for name in ("vertices", "faces"):
+        for name in ("vertices", "faces", "uvs"):
             own = getattr(self, name)
             own.data = own.data.new_empty(state[name].shape)
 
-    def take_mesh(self, mesh: Mesh) -> None:
+    def take_mesh(self, mesh: Mesh, *, uvs: Float[Tensor, "K 3 2"] | None = None) -> None:
         """Replace the mesh by another one; the features stay.
+
+        Args:
+            mesh: Its vertices and faces are taken.
+            uvs: Texture coordinates of the corners of its faces, if it has some; none of them as well if K = 0.
 
         Raises:
             UserError: If it has no faces.
@@ -93,6 +111,13 @@ class TriangleMesh(FeatureSurface):
         device = self.vertices.device
         self.vertices.data = mesh.vertices.detach().to(device, torch.float32).clone()
         self.faces = mesh.faces.to(device, torch.int64).clone()
+        self.uvs = (_no_uvs() if uvs is None else uvs).to(device, torch.float32).clone()
+
+    def _file_uvs(self, mesh: Mesh, generator: torch.Generator) -> Float[Tensor, "K 3 2"]:
+        """Texture coordinates at the corners of the welded faces; none if the file has none that are unique."""
+        if mesh.uvs is None or not warn_unless_unique(mesh, str(self.config.mesh), generator):
+            return _no_uvs()
+        return corner_uvs(mesh)
 
     def _learn_colors(self, mesh: Mesh, generator: torch.Generator) -> None:
         """Teach the features the colours of a mesh; materials take the first three for logits of the base colour."""
@@ -119,6 +144,10 @@ def _load(config: TriangleMesh.Config) -> Mesh:
             f"{config.radius:g}. Set geometry.size to at most {2.0 * config.radius:g}, or raise geometry.radius."
         )
     return mesh
+
+
+def _no_uvs() -> Float[Tensor, "K 3 2"]:
+    return torch.zeros(0, 3, 2)
 
 
 def _sphere(radius: float) -> Mesh:

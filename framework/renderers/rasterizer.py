@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from framework.core.errors import UserError
 from framework.core.registries import RENDERERS
 from framework.core.step import StepInfo
 from framework.geometry.base import SurfaceGeometry
@@ -56,14 +55,17 @@ class Rasterizer(Renderer):
     config: Config
 
     def render(self, views: Views, scene: Scene, needs: AbstractSet[Buffer], step: StepInfo) -> RenderOutput:
-        """Images of `views`; normals and the mesh only if in `needs`. A surface without faces shows the background.
+        """Images of `views`; normals and the mesh only if in `needs`.
+
+        A surface without faces shows the background, but not in training, where it would never come back.
 
         Raises:
-            UserError: If the surface has vertices that are not finite.
+            BrokenSurface: If training has destroyed the surface.
         """
         assert isinstance(scene.geometry, SurfaceGeometry)
         mesh = scene.geometry.surface(step)
-        _check_finite(mesh, step)
+        if step.is_training or len(mesh.faces) > 0:
+            scene.geometry.check_surface(mesh)
         size = views.cameras.height, views.cameras.width
         directions = views.cameras.rays().directions.view(len(views), -1, 3)
         background = scene.background.color(directions, step).view(len(views), *size, 3)
@@ -140,13 +142,3 @@ class Rasterizer(Renderer):
 
 def _unit(image: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B H W 3"]:
     return unit(image.reshape(-1, 3)).view(image.shape)
-
-
-def _check_finite(mesh: Mesh, step: StepInfo) -> None:
-    is_finite = mesh.vertices.isfinite().all(dim=1)
-    if not bool(is_finite.all()):
-        count = len(is_finite) - int(is_finite.sum())
-        raise UserError(
-            f"Step {step.step}: {count} of {len(is_finite)} vertices of the surface are not finite. "
-            "Lower the learning rate of scene.geometry, and start from the last checkpoint."
-        )

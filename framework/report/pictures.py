@@ -176,10 +176,15 @@ def _load(found: dict[str, list[Path]], notes: list[str], *, is_smaller: bool) -
     return result
 
 
-def _whole(path: Path) -> Picture:
+def whole_picture(path: Path, *, label: str) -> Picture:
+    """The PNG file at `path` as it is."""
     with Image.open(path) as image:
         width, height = image.size
-    return Picture(f"step {_step(path):,}", data_uri(path.read_bytes(), "image/png"), width, height)
+    return Picture(label, data_uri(path.read_bytes(), "image/png"), width, height)
+
+
+def _whole(path: Path) -> Picture:
+    return whole_picture(path, label=f"step {_step(path):,}")
 
 
 def _smaller(path: Path) -> Picture:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from framework.core.errors import UserError
 from framework.core.run_directory import RunDirectory
 from framework.core.yaml_tree import load_tree
+from framework.report.refinement import Refinement, read_refinement
 
 T = TypeVar("T")
 Points = tuple[tuple[float, float], ...]
@@ -38,6 +39,7 @@ class RunRecord:
         state: What the run noted about itself: state, step, reason, started, seconds, made_by; all may be missing.
         metrics: Logged numbers by name, without cells that are empty or not finite.
         scores: Content of `scores.json`, or None.
+        refinement: What was made of the mesh file that the run started from, or None.
         problems: A sentence for each file that could not be read.
     """
 
@@ -46,6 +48,7 @@ class RunRecord:
     state: Mapping[str, Any]
     metrics: Mapping[str, Points]
     scores: Any
+    refinement: Refinement | None
     problems: tuple[str, ...]
 
     @classmethod
@@ -58,6 +61,7 @@ class RunRecord:
             state=_attempt(directory.root / "run.json", _parse_state, {}, problems),
             metrics=_attempt(directory.metrics, _parse_metrics, {}, problems),
             scores=_attempt(directory.scores, _parse_json, None, problems),
+            refinement=_attempt(directory.refinement, lambda path: read_refinement(directory), None, problems),
             problems=tuple(problems),
         )
 

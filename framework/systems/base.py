@@ -72,6 +72,13 @@ class System(Component, nn.Module, ABC):
     def after_step(self, step: StepInfo) -> None:
         """State that follows the parameters, such as their moving average."""
 
+    def check_state(self, step: StepInfo) -> None:
+        """Look at whether the present state is worth keeping, before each checkpoint.
+
+        Raises:
+            BrokenSurface: If nothing can be drawn of it.
+        """
+
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """Pictures to look at, by name, in [0, 1]."""
         return {}

@@ -5,24 +5,20 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from torch import Tensor
 
 from framework.core.errors import Interrupted
 from framework.core.run_directory import RunDirectory
-from framework.systems.full_disk import DiskFull, Writes
-from framework.systems.images import write_png
+from framework.systems.dashboards import Dashboards
+from framework.systems.full_disk import DiskFull
 from framework.systems.lightning import Shell
-from framework.systems.metrics import MetricsFile
 
 
 class _Speed(ProgressColumn):
@@ -87,19 +83,15 @@ def _note(logs: dict[str, float]) -> str:
 
 
 class Records(pl.Callback):
-    """Metrics to CSV and TensorBoard, checkpoints, and pictures, each at its interval and at the end."""
+    """Metrics and pictures to the dashboards, and checkpoints, each at its interval and at the end."""
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, dashboards: Dashboards) -> None:
         self.directory = directory
+        self.dashboards = dashboards
+        self.writes = dashboards.writes
 
     def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
-        assert isinstance(shell, Shell)
-        self.metrics = MetricsFile(self.directory.root / "metrics.csv", start_step=shell.steps_done)
-        self.tensorboard = TensorBoardLogger(
-            self.directory.root, name="", version="tensorboard", purge_step=shell.steps_done + 1
-        )
         self.saved_step = self.drawn_step = -1
-        self.writes = Writes(max_missed_checkpoints=shell.run.trainer.max_missed_checkpoints)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -107,8 +99,7 @@ class Records(pl.Callback):
         assert isinstance(shell, Shell)
         settings, step = shell.run.trainer, shell.steps_done
         if step % settings.log_every == 0 or step == 1:
-            self.writes.attempt(lambda: self.metrics.write(step, shell.logs), "a row of metrics")
-            self.writes.attempt(lambda: self.tensorboard.log_metrics(shell.logs, step=step), "TensorBoard's log")
+            self.dashboards.scalars(step, shell.logs)
         if settings.validate_every and step % settings.validate_every == 0:
             self.draw(shell)
         if step % settings.checkpoint_every == 0:
@@ -118,7 +109,6 @@ class Records(pl.Callback):
         assert isinstance(shell, Shell)
         self.save(shell, is_last=True)
         self.draw(shell)
-        self.writes.attempt(lambda: self.tensorboard.finalize("success"), "TensorBoard's log")
 
     def save(self, shell: Shell, *, is_last: bool = False) -> None:
         """Write a checkpoint, once per step.
@@ -142,18 +132,14 @@ class Records(pl.Callback):
         self.directory.set_state("running", step=shell.steps_done)
 
     def draw(self, shell: Shell) -> None:
-        """Write the system's pictures, once per step."""
+        """Show the system's pictures, once per step."""
         if self.drawn_step == shell.steps_done:
             return
         self.drawn_step = shell.steps_done
         with torch.no_grad():
             pictures = shell.system.images(shell.step_info("validate"))
         for name, image in pictures.items():
-            self.writes.attempt(partial(self._show, name, image, shell.steps_done), f"the picture '{name}'")
-
-    def _show(self, name: str, image: Tensor, step: int) -> None:
-        write_png(self.directory.images / f"{name}-{step:06d}.png", image)
-        self.tensorboard.experiment.add_image(name, image.detach().cpu().permute(2, 0, 1), step)
+            self.dashboards.image(shell.steps_done, name, image)
 
 
 class GentleStop(pl.Callback):

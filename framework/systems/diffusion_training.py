@@ -123,9 +123,11 @@ class DiffusionTraining(System):
         sides_per_scene: int = 1
         """From how many sides each scene of a batch is seen, evenly around it and in equal noise, so that its images differ
         in the camera alone: else chance differences between scenes hide what the azimuth means. MVDream trains on four."""
+        contents: CaptionDistribution = field(default_factory=lambda: CaptionDistribution())
+        """What the scenes show, and what their captions leave out."""
         azimuth_gain: float = 1.0
-        """Factor on the initial weights of the azimuth's sine and cosine. What they mean depends on the object, which small
-        weights take far longer to begin to learn than what the elevation means."""
+        """Factor on the first weights of the azimuth's sine and cosine, random or not. What they mean depends on the object,
+        which small weights take far longer to begin to learn than what the elevation means."""
         num_timesteps: int = 1000
         """Steps of the cosine noise schedule."""
         caption_dropout: float = 0.12
@@ -195,6 +197,8 @@ class DiffusionTraining(System):
             self.unet, self.text_encoder = _build_unet(config), _build_text_encoder(config.model, self.tokenizer)
         if config.start_from is not None:
             self._load_weights(config.start_from)
+        with torch.no_grad():
+            cast(Any, self.unet).class_embedding.linear_1.weight[:, list(AZIMUTH)] *= config.azimuth_gain
         self.average = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
         self.average = copy.deepcopy(self.average).requires_grad_(False).eval()
         self.to(device)
@@ -276,7 +280,11 @@ class DiffusionTraining(System):
         for index in track(range(number), description="Repeating the draws of the training", transient=True):
             at = replace(step, step=index * step.step // number, mode=mode)
             yield training_draw(
-                at.generator("toybox"), options.batch_size, size=options.image_size, sides=options.sides_per_scene
+                at.generator("toybox"),
+                options.batch_size,
+                size=options.image_size,
+                contents=options.contents,
+                sides=options.sides_per_scene,
             )
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Int[Tensor, "B"]:
@@ -292,6 +300,7 @@ class DiffusionTraining(System):
             step.generator("toybox"),
             options.batch_size,
             size=options.image_size,
+            contents=options.contents,
             sides=options.sides_per_scene,
             device=self.device,
         )
@@ -342,7 +351,7 @@ class DiffusionTraining(System):
         return {
             "vocabulary": list(VOCABULARY),
             "views": asdict(ViewDistribution()),
-            "captions": asdict(CaptionDistribution()),
+            "captions": asdict(self.config.contents),
             "view_words": bins,
             **origin(self.run, step),
             "reference_renders": reference_digest(),
@@ -405,8 +414,6 @@ def _build_unet(config: DiffusionTraining.Config) -> nn.Module:
         addition_embed_type_num_heads=shape.heads,
     )
     nn.init.zeros_(unet.add_embedding.norm2.weight)  # it begins without a say
-    with torch.no_grad():
-        unet.class_embedding.linear_1.weight[:, list(AZIMUTH)] *= config.azimuth_gain
     # The fused attention's backward pass takes a quarter of a training step on a CPU; plain products do not.
     unet.set_attn_processor(AttnProcessor())
     return cast(nn.Module, unet)

@@ -28,6 +28,7 @@ from framework.data.base import ViewStream
 from framework.data.orbit_views import OrbitViews
 from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
+from framework.geometry.base import SurfaceGeometry
 from framework.renderers.base import Renderer, Scene
 from framework.structures.field import Attribute
 from framework.structures.losses import Frame, LossTerms, Term
@@ -40,6 +41,8 @@ from framework.systems.scenes import SceneConfig, Scenes, below
 
 GLB = "mesh/model.glb"
 """Where the exported mesh lies in a run folder."""
+
+_BESIDE = 192  # pixels of each picture of an asset and its result
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -157,6 +160,12 @@ class Distillation(System):
             return
         scene.occupancy.update(scene.geometry, turns)
 
+    @torch.no_grad()
+    def check_state(self, step: StepInfo) -> None:
+        for _, scene in self.scenes.named():
+            if isinstance(scene.geometry, SurfaceGeometry):
+                scene.geometry.check_surface(scene.geometry.surface(step))
+
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """Colour, normal and opacity from all sides, one column for each view; one picture for each scene."""
         return {f"views{suffix}": self._sides(scene, step) for suffix, scene in self.scenes.named()}
@@ -174,6 +183,7 @@ class Distillation(System):
         for target, scene in self.scenes.folders(folder):
             try:
                 written += [*exporter.export(scene, self.renderer, target / "mesh", step), self._turntable(target)]
+                written += self._before_and_after(target)
             except UserError as error:
                 failures.append(str(error) if len(self.scenes) == 1 else f"{target}: {error}")
         if failures:
@@ -191,6 +201,13 @@ class Distillation(System):
         path = folder / "turntable.mp4"
         write_turntable(load_glb(folder / GLB), path)
         return path
+
+    def _before_and_after(self, folder: Path) -> list[Path]:
+        if self.run.start_from is None:
+            return []
+        from framework.systems.refinement import compare_with_asset  # As above.
+
+        return compare_with_asset(self.run, folder, self.orbit(self.config.validation.views, size=_BESIDE))
 
     def orbit(self, count: int, *, size: int) -> Views:
         """Evenly spaced views around the object, the first from its front."""

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from framework.core.checkpoint import save_checkpoint
 from framework.core.config import dump
-from framework.core.errors import CheckpointError, UserError
+from framework.core.errors import BrokenSurface, CheckpointError, UserError
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory
 from framework.core.step import Mode, StepInfo
@@ -28,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class TrainingDiverged(UserError):
-    """A loss or a parameter became NaN or infinite."""
+    """A loss or a parameter became NaN or infinite, or a surface has vanished or exploded."""
+
+
+_ADVICE = "Lower the learning rate or that term's weight, or train in precision 32-true."
 
 
 class Shell(pl.LightningModule):
@@ -69,7 +72,10 @@ class Shell(pl.LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
         self.system.before_step(step)
-        terms = self.system.training_step(step)
+        try:
+            terms = self.system.training_step(step)
+        except BrokenSurface as error:
+            self._give_up(step.step, error.cause, error.advice)
         optimizer.zero_grad(set_to_none=True)
         fault = self._backward(terms)
         rates = self._optimizer_settings.set_learning_rates(optimizer.optimizer, step)
@@ -154,13 +160,17 @@ class Shell(pl.LightningModule):
             if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
                 self._give_up(self.steps_done, f"the parameter {config_path(name)} is not finite")
 
-    def _give_up(self, step: int, reason: str) -> NoReturn:
+    def _check_state(self) -> None:
+        self._check_parameters()
+        try:
+            self.system.check_state(self.step_info())
+        except BrokenSurface as error:
+            self._give_up(self.steps_done, error.cause, error.advice)
+
+    def _give_up(self, step: int, reason: str, advice: str = _ADVICE) -> NoReturn:
         kept = self.directory.checkpoints()
         last = f"The last good checkpoint is {kept[-1]}." if kept else "No checkpoint had been written yet."
-        raise TrainingDiverged(
-            f"step {step}: {reason}. {last} "
-            "Lower the learning rate or that term's weight, or train in precision 32-true."
-        )
+        raise TrainingDiverged(f"step {step}: {reason}. {last} {advice}")
 
     def _check_tensors(self, saved: Mapping[str, Tensor]) -> None:
         present = self.system.state_dict()
@@ -185,9 +195,9 @@ class Shell(pl.LightningModule):
         """Write a checkpoint of the present step and remove those too many.
 
         Raises:
-            TrainingDiverged: If a parameter is not finite; the checkpoints before it are kept.
+            TrainingDiverged: If a parameter is not finite or a surface is destroyed; the checkpoints before it are kept.
         """
-        self._check_parameters()
+        self._check_state()
         state = {"system": self.system.state_dict(), "optimizer": self._optimizer.state_dict()}
         save_checkpoint(
             self.directory.checkpoint(self.steps_done), config=self._tree, step=self.steps_done, state=state

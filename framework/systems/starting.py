@@ -5,6 +5,7 @@ Material and background are taken over where the new scene asks for the same one
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,10 +162,17 @@ def _threshold(scene: Scene, source: Source) -> float | None:
     return choose_threshold(grid, views, opacity).value
 
 
+def mesh_settings(path: Path, run: RunConfig) -> TriangleMesh.Config:
+    """How a run reads the mesh file that it starts from: by the settings of its own 'triangle-mesh', else the defaults."""
+    cls: type[TriangleMesh] = GEOMETRIES.find(_MESH)
+    own = run.system.scene.geometry
+    settings = own if isinstance(own, cls.Config) else cls.Config()
+    return dataclasses.replace(settings, mesh=str(path))
+
+
 def _mesh_geometry(path: Path, run: RunConfig) -> TriangleMesh:
-    cls = GEOMETRIES.find(_MESH)
     generator = named_generator(run.seed, "start")
-    mesh: TriangleMesh = GEOMETRIES.build(cls.Config(mesh=str(path)), generator=generator, backends=run.backends)
+    mesh: TriangleMesh = GEOMETRIES.build(mesh_settings(path, run), generator=generator, backends=run.backends)
     return mesh
 
 

@@ -7,7 +7,7 @@ generator that is passed in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -41,6 +41,15 @@ class CaptionDistribution:
     """How often a single object without a named colour then has its typical one; else any."""
     viewless_share: float = 0.2
     """How often the caption leaves the view out."""
+
+    def __post_init__(self) -> None:
+        for name, share in asdict(self).items():
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {share:g}.")
+        if self.toy_share + self.shape_share > 1.0:
+            raise ValueError(
+                f"toy_share and shape_share must sum to at most 1, got {self.toy_share + self.shape_share:g}."
+            )
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ SECTION = Outline("Inner", "module:Inner", "")
         (tuple[int, ...], "list of whole number"),
         (dict[str, bool], "names, each true or false"),
         (SECTION, "settings"),
+        (SECTION | None, "settings or null"),
         (dict[str, SECTION], "names, each settings"),
         (Any, "anything"),
     ],

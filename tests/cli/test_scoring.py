@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from framework.core.run_directory import RunDirectory
 from framework.export.gltf import write_glb
 from framework.export.isosurface import extract_surface
 from framework.structures.mesh import Mesh
+from framework.systems import loggers
 from framework.toybox.captions import parse_scene
 from framework.toybox.colors import COLORS
 from framework.toybox.pack import ScenePack, signed_distance
@@ -60,12 +62,17 @@ def test_a_file_is_scored_against_the_prompt_that_is_given(tmp_path: Path, capsy
     assert "a red chair" in capsys.readouterr().out
 
 
-def test_runs_are_scored_reported_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_scored_reported_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     right, wrong = run_of(tmp_path, "a red cone", shows="a red cone"), run_of(tmp_path, "a cube", shows="a blue cone")
+    sent: list[tuple[RunDirectory, dict[str, Any]]] = []
+    monkeypatch.setattr(loggers, "add_scores", lambda run, scores: sent.append((run, scores)))
     assert main(["--evaluate", str(right.root), str(wrong.root)]) == 0
     good, bad = (json.loads(run.scores.read_text()) for run in (right, wrong))
     assert good["margin"] > 0.0 > bad["margin"]
     assert good["seconds"] == 12.5 and good["peak_memory_gib"] == 0.5 and good["export"] == {"psnr": 30.0}
+    assert sent == [(right, good), (wrong, bad)]
     assert right.report.is_file() and wrong.report.is_file()
     assert (tmp_path / "tiny" / "comparison.html").is_file()
     assert "comparison.html" in capsys.readouterr().out

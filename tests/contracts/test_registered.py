@@ -34,7 +34,7 @@ def sections(shape: Outline) -> list[Outline]:
 def summary(shape: Outline) -> list[object]:
     """All that parsing depends on; defaults by presence alone."""
     return [
-        (shape.title, shape.target),
+        (shape.title, shape.target, shape.is_nullable),
         [(item.name, plain(item.type), item.is_required, item.slot) for item in shape.fields.values()],
     ]
 

@@ -59,6 +59,7 @@ class Thing(Base):
         """Now a choice."""
         inner: Inner = field(default_factory=lambda: Inner(size=4))
         """Nested."""
+        no_inner: Inner | None = None
         by_name: dict[str, Inner] = dataclasses.field(default_factory=dict)
         pair: tuple[float, float] = (0.0, 1.0)
         many: list[int] | None = None
@@ -90,13 +91,14 @@ def test_a_config_is_read_without_importing_its_module(target: str) -> None:
     assert docstring(target).startswith("A thing.\n\nWith more")
     assert "outlined_module" not in sys.modules
     assert list(shape.fields) == [
-        "first", "second", "inner", "by_name", "pair", "many", "rate", "maybe",
+        "first", "second", "inner", "no_inner", "by_name", "pair", "many", "rate", "maybe",
         "encoding", "other", "third", "needed", "losses",
     ]  # fmt: skip
     assert [name for name, item in shape.fields.items() if item.is_required] == ["first", "needed"]
     assert shape.fields["second"].doc == "Now a choice." and shape.fields["second"].default == "'b'"
     assert shape.fields["inner"].default == "Inner(size=4)" and shape.fields["by_name"].default == "dict()"
-    assert isinstance(shape.fields["inner"].type, Outline)
+    assert isinstance(shape.fields["inner"].type, Outline) and not shape.fields["inner"].type.is_nullable
+    assert shape.fields["no_inner"].type == shape.fields["inner"].type | None
     assert shape.fields["inner"].type.fields["size"].doc == "Its size."
     assert shape.fields["rate"].type is Schedule and shape.fields["maybe"].type == (Schedule | None)
     slots = {name: item.slot for name, item in shape.fields.items() if item.slot}
@@ -173,7 +175,11 @@ def test_what_source_cannot_tell_is_read_alive(tmp_path: Path, monkeypatch: pyte
 
 def summary(shape: Outline) -> list[object]:
     """All that parsing depends on; defaults by presence alone."""
-    return [shape.title, [(i.name, _type(i.type), i.is_required, i.slot) for i in shape.fields.values()]]
+    return [
+        shape.title,
+        shape.is_nullable,
+        [(i.name, _type(i.type), i.is_required, i.slot) for i in shape.fields.values()],
+    ]
 
 
 def _type(kind: object) -> object:

@@ -12,7 +12,7 @@ import torch
 from meshes import icosphere
 from torch import Tensor, nn
 
-from framework.core.errors import UserError
+from framework.core.errors import BrokenSurface
 from framework.core.step import StepInfo, named_generator
 from framework.geometry.base import Geometry, SurfaceGeometry
 from framework.renderers.base import Scene
@@ -222,34 +222,47 @@ def test_only_needed_buffers_are_there(make_ball: Make) -> None:
     assert torch.equal(plain.rgb, full.rgb) and torch.equal(plain.opacity, full.opacity)
 
 
-@pytest.mark.parametrize("step", [EVALUATE, TRAIN])
-def test_a_surface_without_faces_shows_the_background(make_ball: Make, step: StepInfo) -> None:
+def test_a_surface_without_faces_shows_the_background(make_ball: Make) -> None:
     scene = make_ball()
     scene.geometry.faces = scene.geometry.faces[:0]
-    image = draw(scene, look(20.0, 90.0), step=step)
+    image = draw(scene, look(20.0, 90.0), step=EVALUATE)
     assert torch.equal(image.rgb, torch.ones(2, 32, 32, 3))
     assert image.normal is not None and image.normal.shape == (2, 32, 32, 3)
     assert not image.opacity.any() and not image.depth.any() and not image.normal.any()
     assert len(image.require_mesh("a test").faces) == 0
 
 
+def test_a_surface_that_has_vanished_ends_the_training(make_ball: Make) -> None:
+    scene = make_ball()
+    scene.geometry.faces = scene.geometry.faces[:0]
+    with pytest.raises(BrokenSurface, match=r"the surface has no faces any more\. Lower the learning rate"):
+        draw(scene, look(20.0), step=TRAIN)
+
+
 def test_a_surface_out_of_sight_shows_the_background_and_stays_differentiable(make_ball: Make) -> None:
     scene, views = make_ball(material="lambertian"), look(20.0, diffuse=0.5)
     with torch.no_grad():
-        scene.geometry.vertices += torch.tensor([0.0, 0.0, 50.0])
+        scene.geometry.vertices += torch.tensor([0.0, 0.0, 8.0])
     image = draw(scene, views, step=TRAIN)
     assert torch.equal(image.rgb, torch.ones_like(image.rgb)) and not image.opacity.any()
     (gradient,) = torch.autograd.grad(image.rgb.sum() + image.opacity.sum(), scene.geometry.vertices)
     assert not gradient.any()
 
 
-def test_a_surface_that_exploded_is_named_with_the_step(make_ball: Make) -> None:
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (math.nan, "2 of 42 vertices of the surface are not finite. Lower the learning rate"),
+        (12.0, "the surface reaches 12 from the origin, far beyond its cube, which ends at 1. Lower the learning rate"),
+    ],
+)
+@pytest.mark.parametrize("step", [EVALUATE, TRAIN])
+def test_a_surface_that_exploded_is_refused(make_ball: Make, step: StepInfo, value: float, message: str) -> None:
     scene = make_ball(subdivisions=1)
     with torch.no_grad():
-        scene.geometry.vertices[3:5, 1] = math.nan
-    message = "Step 7: 2 of 42 vertices of the surface are not finite. Lower the learning rate"
-    with pytest.raises(UserError, match=message):
-        draw(scene, look(20.0), step=StepInfo(7, 100))
+        scene.geometry.vertices[3:5, 1] = value
+    with pytest.raises(BrokenSurface, match=message):
+        draw(scene, look(20.0), step=step)
 
 
 def test_views_drawn_at_once_must_be_some() -> None:

@@ -267,8 +267,7 @@ def test_validation_looks_from_all_sides_the_first_from_the_front(small: Path) -
 def test_a_guidance_that_the_prior_cannot_answer_is_refused_before_weights_are_read(
     settings: tuple[str, ...], message: str
 ) -> None:
-    (problem,) = problems(DEFAULT, *settings)
-    assert message in problem
+    assert [message in problem for problem in problems(DEFAULT, *settings)].count(True) == 1
 
 
 @pytest.mark.parametrize("prior", ["toybox", "oracle", "somebody/something"])

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from framework.structures.srgb import to_linear
 from framework.toybox.colors import COLORS
 from framework.toybox.parts import RGB
 
@@ -26,8 +27,7 @@ _25_TO_7 = 25.0**7
 
 def lab(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """CIELAB coordinates L, a, b of sRGB values in [0, 1], under D65."""
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0.0) + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ rgb.new_tensor(_XYZ_FROM_RGB).T / rgb.new_tensor(_WHITE)
+    xyz = to_linear(rgb) @ rgb.new_tensor(_XYZ_FROM_RGB).T / rgb.new_tensor(_WHITE)
     delta = 6.0 / 29.0
     x, y, z = torch.where(
         xyz > delta**3, xyz.clamp_min(1e-9) ** (1.0 / 3.0), xyz / (3.0 * delta**2) + 4.0 / 29.0
