@@ -1,4 +1,4 @@
-"""Ctrl-C: the first finishes the step, saves and draws; the second quits."""
+"""Ctrl-C: the first finishes the step, saves and draws; the second quits. SIGTERM does as the first."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 whole_step = Distillation.training_step
 
 
-def press(monkeypatch: pytest.MonkeyPatch, *, when: int, times: int) -> None:
-    """Have the user press Ctrl-C during training step `when`."""
+def press(monkeypatch: pytest.MonkeyPatch, *, when: int, times: int, signals: signal.Signals = signal.SIGINT) -> None:
+    """Have the user press Ctrl-C during training step `when`, or somebody send another signal."""
 
     def training_step(self: Distillation, step: StepInfo) -> LossTerms:
         for _ in range(times if step.step == when else 0):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signals)
         return whole_step(self, step)
 
     monkeypatch.setattr(Distillation, "training_step", training_step)
@@ -55,6 +55,19 @@ def test_ctrl_c_finishes_the_step_saves_draws_and_can_be_resumed(
 
     assert launch.small("resume=last") == 0
     assert launch.runs() == [run] and run.state()["state"] == "finished"
+
+
+def test_a_process_that_is_asked_to_end_saves_however_often_it_is_asked(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    press(monkeypatch, when=3, times=2, signals=signal.SIGTERM)
+    assert launch.small() == 143
+    (run,) = launch.runs()
+    assert run.state()["state"] == "interrupted"
+    assert load_checkpoint(run.latest_checkpoint())["step"] == 4
+    assert "Stopping after this step: the process was asked to end." in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_a_second_ctrl_c_quits_at_once(
