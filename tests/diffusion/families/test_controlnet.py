@@ -45,6 +45,8 @@ def _controlled(run, call, record):
     """The replay of a pipeline with a ControlNet, whose own first call was `call`."""
 
     class Controlled(type(run)):
+        computed = ("mid_block_additional_residual", "down_block_additional_residuals")
+
         def load(self, **options: object) -> PretrainedPrior:
             folder = str(self.folder / "controlnet")
             settings = ControlNetSettings(folder=folder, kind="depth", scale=CONTROL_SCALE)

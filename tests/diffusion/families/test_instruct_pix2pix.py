@@ -59,6 +59,8 @@ def _instructed(run):
     """The replay of a pipeline that is shown pictures."""
 
     class Instructed(type(run)):
+        computed = ("sample",)  # its last channels: latents of the picture
+
         def conditions(self, prior) -> Conditions:
             """Three rows: the instruction with the picture, the picture alone, nothing."""
             text = prior.encode_text(["A red cube", "a dog", ""])
