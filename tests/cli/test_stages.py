@@ -156,20 +156,19 @@ def test_what_has_stages_is_evaluated_by_its_last_one(launch: Any, capsys: pytes
     assert main(["--report", "--run", str(run.root)]) == 0
 
 
-def test_a_single_training_can_start_from_a_run_and_freeze_parts(
-    launch: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stage_can_start_from_another_run_and_keep_what_is_frozen(launch: Any) -> None:
     assert launch(CONFIG, *SMALL, "--stage", "field") == 0
     source = whole(launch).root
-    extra = ["freeze=[scene.geometry.encoding, scene.geometry.mlp]", "stages.surface.trainer.max_steps=2"]
-    assert launch(CONFIG, *SMALL, *extra, "--stage", "surface", f"stages.surface.start_from={source}") == 0
+    extra = ["freeze=[scene.geometry.encoding, scene.geometry.mlp]", "stages.surface.trainer.max_steps=3"]
+    extra += ["trainer.checkpoint_every=1", "trainer.keep_checkpoints=9", f"stages.surface.start_from={source}"]
+    assert launch(CONFIG, *SMALL, *extra, "--stage", "surface") == 0
     (other,) = {run.whole().root for run in launch.runs()} - {source}
     surface = RunDirectory(other).stage("surface")
-    assert surface.state()["state"] == "finished"
 
-    before = Source.open(source).scenes.first().geometry
-    after = Source.open(surface.root).scenes.first().geometry
-    assert type(before).__name__ == "VoxelGrid" and type(after).__name__ == "TetrahedralGrid"
+    first, last = (load_checkpoint(surface.checkpoint(step))["state"]["system"] for step in (1, 3))
+    frozen = [name for name in first if ".encoding." in name or ".mlp." in name]
+    assert frozen and all(torch.equal(first[name], last[name]) for name in frozen)
+    assert not torch.equal(first["scenes.0.geometry.signed_distance"], last["scenes.0.geometry.signed_distance"])
 
 
 @pytest.mark.parametrize(
