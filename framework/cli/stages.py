@@ -6,16 +6,14 @@ import argparse
 import dataclasses
 from collections.abc import Mapping
 
-import yaml
 from rich.console import Console
 
 from framework.cli import train
-from framework.core.config import dump
 from framework.core.errors import ConfigError, UserError, did_you_mean
 from framework.core.files import write_text
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resumed_stages
-from framework.core.stages import STAGES
+from framework.core.stages import STAGES, within
 
 
 def run(stages: Mapping[str, RunConfig], options: argparse.Namespace) -> int:
@@ -55,9 +53,7 @@ def check(stages: Mapping[str, RunConfig]) -> None:
         try:
             train.check(config, source=source)
         except ConfigError as error:
-            problems += [
-                dataclasses.replace(item, path=f"{STAGES}.{name}.{item.path}".rstrip(".")) for item in error.problems
-            ]
+            problems += within(name, error)
     if problems:
         raise ConfigError(problems)
 
@@ -121,6 +117,5 @@ def _note_failure(directory: RunDirectory, error: BaseException) -> None:
 def _yaml(stages: Mapping[str, RunConfig]) -> str:
     """The resolved configs of all stages, as a file that can be trained from again."""
     first = next(iter(stages.values()))
-    trees = {name: {**dump(config), "resume": None} for name, config in stages.items()}
-    tree = {"name": first.name, "prompt": first.prompt, STAGES: trees}
-    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
+    trees = {name: train.kept_tree(config) for name, config in stages.items()}
+    return train.yaml_text({"name": first.name, "prompt": first.prompt, STAGES: trees})

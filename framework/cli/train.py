@@ -7,9 +7,9 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -58,7 +58,7 @@ def run_in(
     system, shell = _prepare(config, directory, checkpoints, options)
     directory.set_state("running", step=shell.steps_done)
     directory.note({"made_by": provenance()})
-    write_text(directory.config, yaml_text(config))
+    write_text(directory.config, yaml_text(kept_tree(config)))
     from framework.systems.loggers import open_dashboards  # Not before: torch takes seconds to import.
 
     dashboards = open_dashboards(config, directory, start_step=shell.steps_done)
@@ -271,11 +271,15 @@ def check_backends(config: RunConfig, target: torch.device) -> None:
         raise ConfigError(problems)
 
 
-def yaml_text(config: RunConfig) -> str:
-    """The resolved config as YAML, but for where this run was resumed from."""
+def kept_tree(config: RunConfig) -> dict[str, Any]:
+    """The resolved config as a run folder keeps it: but for where the run was resumed from."""
+    return {**dump(config), "resume": None}
+
+
+def yaml_text(tree: Mapping[str, Any]) -> str:
+    """A plain tree as the text of a config file."""
     import yaml
 
-    tree = {**dump(config), "resume": None}
     return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
 
 

@@ -7,13 +7,14 @@ A setting from the command line wins over what a stage says of the same key, exc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from framework.core.config import parse
 from framework.core.errors import ConfigError, Problem, did_you_mean
 from framework.core.run_config import RunConfig
-from framework.core.yaml_tree import COMMAND_LINE, Path_, Tree, load_tree, merge, override
+from framework.core.yaml_tree import COMMAND_LINE, Path_, Tree, commanded, load_tree, merge, override
 
 STAGES = "stages"
 _LIMIT = ("trainer", "max_steps")
@@ -41,7 +42,7 @@ def parse_stages(tree: Tree) -> dict[str, RunConfig]:
         try:
             configs[name] = parse(RunConfig, stage)
         except ConfigError as error:
-            problems += [Problem(_within(name, item.path), item.message, item.location) for item in error.problems]
+            problems += within(name, error)
     problems += [] if problems else start_problems(configs)
     if problems:
         # What stands beside `stages` is in every stage, and so is what is wrong with it.
@@ -59,10 +60,7 @@ def stage_trees(tree: Tree) -> dict[str, Tree]:
     stages = tree.data[STAGES]
     if not isinstance(stages, Mapping) or not stages:
         raise ConfigError([_problem(tree, (STAGES,), f"expected names with their settings, got {stages!r}.")])
-    base = Tree(
-        {key: value for key, value in tree.data.items() if key != STAGES},
-        {path: origin for path, origin in tree.origins.items() if path[:1] != (STAGES,)},
-    )
+    base = tree.without(STAGES)
     trees: dict[str, Tree] = {}
     for name, data in stages.items():
         path: Path_ = (STAGES, str(name))
@@ -70,8 +68,7 @@ def stage_trees(tree: Tree) -> dict[str, Tree]:
             raise ConfigError([_problem(tree, path, f"expected a folder name, got {name!r}.")])
         if not isinstance(data, Mapping):
             raise ConfigError([_problem(tree, path, f"expected the settings of a stage, got {data!r}.")])
-        own = {item[2:]: origin for item, origin in tree.origins.items() if item[:2] == path and len(item) > 2}
-        trees[name] = _laid(base, Tree(dict(data), own), is_first=not trees)
+        trees[name] = _laid(base, tree.below(path, data), is_first=not trees)
     for path in _commanded(base):
         if not any(_holds(stage.data, path) for stage in trees.values()):
             raise ConfigError([_problem(tree, path, "no stage uses it: all of them replace the component it is of.")])
@@ -99,17 +96,14 @@ def _laid(base: Tree, own: Tree, *, is_first: bool) -> Tree:
     """A stage's own tree laid on the common one."""
     if not is_first:
         # Where the whole run starts from concerns its first stage; the others start from one another.
-        base = Tree(
-            {key: value for key, value in base.data.items() if key != "start_from"},
-            {path: origin for path, origin in base.origins.items() if path[:1] != ("start_from",)},
-        )
+        base = base.without("start_from")
     limit, wish = _value(base.data, _LIMIT), _value(own.data, _LIMIT)
     merged = merge(base, own)
     for path in _commanded(base):
         if path != _LIMIT and _holds(own.data, path):
-            merged = _set(merged, path, _value(base.data, path), COMMAND_LINE)
+            merged = commanded(merged, path, _value(base.data, path))
     if isinstance(limit, (int, float)) and isinstance(wish, (int, float)) and limit < wish:
-        merged = _set(merged, _LIMIT, limit, base.origin(_LIMIT) or COMMAND_LINE)
+        merged = merge(merged, Tree({"trainer": {"max_steps": limit}}, {_LIMIT: base.origin(_LIMIT) or COMMAND_LINE}))
     return merged
 
 
@@ -131,14 +125,9 @@ def _value(data: Any, path: Path_) -> Any:
     return data
 
 
-def _set(tree: Tree, path: Path_, value: Any, origin: str) -> Tree:
-    for name in reversed(path):
-        value = {name: value}
-    return merge(tree, Tree(value, {path: origin}))
-
-
-def _within(stage: str, path: str) -> str:
-    return f"{STAGES}.{stage}.{path}" if path else f"{STAGES}.{stage}"
+def within(stage: str, error: ConfigError) -> list[Problem]:
+    """The problems of one stage's config, by their paths in the whole file."""
+    return [replace(item, path=f"{STAGES}.{stage}.{item.path}".rstrip(".")) for item in error.problems]
 
 
 def _problem(tree: Tree, path: Path_, message: str) -> Problem:

@@ -52,6 +52,16 @@ class Tree:
                 return self.origins[path[:length]]
         return None
 
+    def without(self, key: str) -> Tree:
+        """The tree without one of its root keys."""
+        data = {name: value for name, value in self.data.items() if name != key}
+        return Tree(data, {path: origin for path, origin in self.origins.items() if path[:1] != (key,)})
+
+    def below(self, path: Path_, data: Mapping[str, Any]) -> Tree:
+        """The mapping `data` that stands at `path`, as a tree of its own."""
+        length = len(path)
+        return Tree(dict(data), {item[length:]: at for item, at in self.origins.items() if item[:length] == path})
+
 
 def load_tree(path: Path) -> Tree:
     """The tree of a YAML file with the files that it `extends` underneath.
@@ -159,26 +169,28 @@ def override(tree: Tree, words: Iterable[str]) -> Tree:
         if not equals or not all(names) or key.startswith("-"):
             raise ConfigError(f"'{word}' is neither an option nor a setting such as seed=1. See --help.")
         path = _known_keys(names, tree.data)
-        value: Any = text if path == ("prompt",) else _override_value(text)
-        for name in reversed(path):
-            value = {name: value}
-        tree = merge(tree, Tree(value, {path[: depth + 1]: COMMAND_LINE for depth in range(len(path))}))
+        tree = commanded(tree, path, text if path == ("prompt",) else _override_value(text))
     return tree
+
+
+def commanded(tree: Tree, path: Path_, value: Any) -> Tree:
+    """`tree` with `value` at `path` from the command line."""
+    for name in reversed(path):
+        value = {name: value}
+    return merge(tree, Tree(value, {path[: depth + 1]: COMMAND_LINE for depth in range(len(path))}))
 
 
 def _with_variant(tree: Tree, names: Sequence[str]) -> Tree:
     """`tree` with the last of the variants that were asked for, and without its `variants`."""
     variants = tree.data.get("variants") or {}
-    kept = {path: origin for path, origin in tree.origins.items() if path[:1] != ("variants",)}
-    plain = Tree({key: value for key, value in tree.data.items() if key != "variants"}, kept)
+    plain = tree.without("variants")
     if not names:
         return plain
     chosen = variants.get(names[-1]) if isinstance(variants, Mapping) else None
     if not isinstance(chosen, Mapping):
         known = did_you_mean(names[-1], variants if isinstance(variants, Mapping) else ()) or " It has none."
         raise ConfigError([Problem("variant", f"this config has no variant '{names[-1]}'.{known}", COMMAND_LINE)])
-    origins = {path[2:]: item for path, item in tree.origins.items() if path[:2] == ("variants", names[-1])}
-    return merge(plain, Tree(dict(chosen), origins))
+    return merge(plain, tree.below(("variants", names[-1]), chosen))
 
 
 def _known_keys(names: list[str], data: Any) -> Path_:
