@@ -1,32 +1,24 @@
-"""The default method on prompts that nothing was tuned on, beside what tells how good that is.
-
-Runs are kept below `outputs/bench/`, by commit, so that their meshes can be scored in other ways too.
-"""
+"""The default method on prompts that nothing was tuned on, beside what tells how good that is."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import trimesh
 
-from framework.bench.processes import ROOT, failure, run, run_folder
-from framework.bench.results import write_strip
-from framework.bench.rows import BenchError, Measure, Report
-from framework.bench.statistics import Estimate, estimate, interquartile_mean, mean
+from framework.bench.processes import ROOT
+from framework.bench.scored_runs import Job, estimated, kept, kept_root, measures, summary, summary_of
+from framework.bench.statistics import estimate, mean
 from framework.bench.suite import SEED, Case, Outcome, Suite, Summary
-from framework.core.provenance import commit
-from framework.core.run_directory import RunDirectory, prompt_slug
+from framework.core.run_directory import prompt_slug
 from framework.core.step import named_generator
 from framework.diffusion.prior import load_prior
 from framework.export.gltf import write_glb
-from framework.export.loading import load_glb
 from framework.structures.mesh import Mesh
 from framework.systems.prior_samples import random_views, samples_of
 from framework.systems.scoring import score
@@ -85,54 +77,25 @@ METHODS = (
 )
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run of one method."""
-
-    method: Method
-    list_name: str
-    prompt: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Of its row."""
-        return f"{self.method.name}, {self.list_name}, {self.prompt}" + (f", seed {self.seed}" if self.seed else "")
-
-    @property
-    def folder(self) -> Path:
-        """Where its run is kept."""
-        return _kept_root() / prompt_slug(self.method.name) / self.list_name / f"{prompt_slug(self.prompt)}-{self.seed}"
-
-
-@cache
-def _kept_root() -> Path:
-    """Where runs of this version of the code are kept."""
-    return ROOT / "outputs" / "bench" / commit()
-
-
 def suite() -> Suite:
     """All runs, the cases without a run, and what is said of each method on each list."""
-    cases = [Case(job.name, _measuring(job)) for method in METHODS for job in jobs(method)]
+    cases = [job.case() for method in METHODS for job in jobs(method)]
     cases += [Case(f"start blob, {name}", _start_blob(name)) for name in LISTS]
     cases += [Case(f"best ellipsoid, {name}", _ellipsoids(name)) for name in LISTS]
     cases += [Case(f"default, names shuffled, {name}", _shuffled(name)) for name in LISTS]
     cases += [Case(f"samples of the prior, {name}", _samples(name)) for name in LISTS]
-    summaries = [
-        Summary(f"{method.name}, {name}, all", _summarizing(method, name))
-        for method in METHODS
-        for name in method.lists
-    ]
-    return Suite(cases, summaries)
+    return Suite(cases, [_summary(method, name) for method in METHODS for name in method.lists])
 
 
 def jobs(method: Method) -> list[Job]:
     """The runs of a method, list by list."""
-    first = [Job(method, name, prompt, SEED) for name in method.lists for prompt in prompts_of(name)]
+    first = [
+        Job(method.name, method.launch, name, prompt, SEED) for name in method.lists for prompt in prompts_of(name)
+    ]
     if not method.has_more_seeds:
         return first
     spread = [job for index, job in enumerate(first) if index % (len(first) // PROMPTS_WITH_MORE_SEEDS) == 0]
-    return first + [Job(method, job.list_name, job.prompt, seed) for seed in MORE_SEEDS for job in spread]
+    return first + [dataclasses.replace(job, seed=seed) for seed in MORE_SEEDS for job in spread]
 
 
 def prompts_of(list_name: str) -> list[str]:
@@ -141,62 +104,17 @@ def prompts_of(list_name: str) -> list[str]:
     return [prompts[index * len(prompts) // PROMPTS_OF_A_LIST] for index in range(PROMPTS_OF_A_LIST)]
 
 
-def _measuring(job: Job) -> Callable[[Path], Outcome]:
-    def measure(pictures: Path) -> Outcome:
-        directory = _kept(job)
-        path = pictures / f"{prompt_slug(job.name)}.png"
-        write_strip(load_glb(directory.model), path)
-        values = score(directory.model, parse_scene(job.prompt)).values
-        values["seconds"] = directory.state()["seconds"]
-        return Outcome(measures=_measures(values), note=_seen(values), picture=f"{pictures.name}/{path.name}")
-
-    return measure
-
-
-def _kept(job: Job) -> RunDirectory:
-    """The finished run of a job; it is started if there is none yet."""
-    if not list(job.folder.glob("*/*/mesh/model.glb")):
-        arguments = (*job.method.launch, f"prompt={job.prompt}", f"seed={job.seed}", f"output_root={job.folder}")
-        finished = run([sys.executable, "launch.py", *arguments])
-        if finished.status != 0:
-            raise failure(arguments, finished)
-    return RunDirectory.open(run_folder(job.folder))
-
-
-def _measures(values: dict[str, Any]) -> tuple[Measure, ...]:
-    facing, judge, export = values["facing"], values["judge"] or {}, values["export"] or {}
-    is_facing = None if facing is None else facing["is_front_right"] and facing["is_back_right"]
-    margin = values["margin"]
-    return (
-        Measure(name="shape score", value=values["shape_score"]),
-        Measure(name="IoU", value=values["iou"]),
-        Measure(name="margin", value=margin),
-        Measure(name="margin positive", value=_percent(margin is not None and margin > 0.0), unit="%"),
-        Measure(name="F-score at 2 %", value=values["surface"]["f_score_2"]),
-        Measure(name="colour error", value=values["color"] and values["color"]["error"]),
-        Measure(name="objects right", value=_percent(judge.get("objects_right")), unit="%"),
-        Measure(name="colours right", value=_percent(judge.get("colors_right")), unit="%"),
-        Measure(name="front and back right", value=_percent(is_facing), unit="%"),
-        Measure(name="GLB against the field", value=export.get("psnr"), unit="dB"),
-        Measure(name="time", value=values.get("seconds"), unit="s"),
-    )
-
-
-def _seen(values: dict[str, Any]) -> str:
-    judge = values["judge"]
-    return f"The judge sees: {judge['sees']}. " if judge else ""
-
-
-def _percent(flag: bool | None) -> float | None:
-    return None if flag is None else 100.0 * flag
+def _summary(method: Method, list_name: str) -> Summary:
+    names = [job.name for job in jobs(method) if job.group == list_name]
+    targets = dict(method.targets) if list_name == LISTS[0] else {}
+    return Summary(f"{method.name}, {list_name}, all", summary_of(names, targets))
 
 
 def _start_blob(list_name: str) -> Callable[[Path], Outcome]:
     """The field before it has learnt anything, as every prompt of the list."""
 
     def measure(pictures: Path) -> Outcome:
-        method = Method("start blob", (*DEFAULT, "trainer.max_steps=1"))
-        glb = _kept(Job(method, "any", "a snowman", SEED)).model
+        glb = kept(Job("start blob", (*DEFAULT, "trainer.max_steps=1"), "any", "a snowman")).model
         return _aggregate([score(glb, parse_scene(prompt)).values for prompt in prompts_of(list_name)])
 
     return measure
@@ -206,7 +124,7 @@ def _ellipsoids(list_name: str) -> Callable[[Path], Outcome]:
     """The ellipsoid that is most like the middle scene of each prompt."""
 
     def measure(pictures: Path) -> Outcome:
-        folder = _kept_root() / "ellipsoids"
+        folder = kept_root() / "ellipsoids"
         folder.mkdir(parents=True, exist_ok=True)
         results = []
         for prompt in prompts_of(list_name):
@@ -238,7 +156,7 @@ def _shuffled(list_name: str) -> Callable[[Path], Outcome]:
 
     def measure(pictures: Path) -> Outcome:
         prompts = prompts_of(list_name)
-        made = [_kept(Job(METHODS[0], list_name, prompt, SEED)).model for prompt in prompts]
+        made = [kept(job).model for job in jobs(METHODS[0]) if job.group == list_name and job.seed == SEED]
         return _aggregate([score(glb, parse_scene(prompts[i - 1])).values for i, glb in enumerate(made)])
 
     return measure
@@ -267,8 +185,8 @@ def _samples(list_name: str) -> Callable[[Path], Outcome]:
             results.append((100.0 * right, 100.0 * (right and opinion.has_colors_of(spec))))
         return Outcome(
             measures=(
-                _measure("objects right", estimate([item[0] for item in results], mean), unit="%"),
-                _measure("colours right", estimate([item[1] for item in results], mean), unit="%"),
+                estimated("objects right", estimate([item[0] for item in results], mean), unit="%"),
+                estimated("colours right", estimate([item[1] for item in results], mean), unit="%"),
             ),
             note=f"{len(results)} prompts, {_SAMPLED_VIEWS} images of each.",
         )
@@ -276,45 +194,5 @@ def _samples(list_name: str) -> Callable[[Path], Outcome]:
     return measure
 
 
-def _summarizing(method: Method, list_name: str) -> Callable[[Report], Outcome | None]:
-    names = [job.name for job in jobs(method) if job.list_name == list_name]
-
-    def summarize(report: Report) -> Outcome | None:
-        rows = [report.rows[name] for name in names if name in report.rows]
-        if not rows:
-            return None
-        columns: dict[str, list[float]] = {}
-        for measure in (measure for row in rows for measure in row.measures):
-            columns.setdefault(measure.name, []).extend([] if measure.value is None else [measure.value])
-        units = {measure.name: measure.unit for row in rows for measure in row.measures}
-        targets = dict(method.targets) if list_name == LISTS[0] else {}
-        return _summary(columns, units, targets, note=f"Over {len(rows)} of {len(names)} runs. ")
-
-    return summarize
-
-
 def _aggregate(results: Sequence[dict[str, Any]]) -> Outcome:
-    measures = [_measures(values) for values in results]
-    columns = {m.name: [row[i].value for row in measures] for i, m in enumerate(measures[0])}
-    present = {name: [value for value in values if value is not None] for name, values in columns.items()}
-    return _summary(present, {m.name: m.unit for m in measures[0]}, {}, note=f"{len(results)} prompts. ")
-
-
-def _summary(
-    columns: dict[str, list[float]], units: dict[str, str], targets: dict[str, float], *, note: str
-) -> Outcome:
-    """Shares as means, everything else as interquartile means, with 95 % intervals in the note."""
-    measures, intervals = [], []
-    for name, values in columns.items():
-        found = estimate(values, mean if units[name] == "%" else interquartile_mean)
-        if found is None:
-            continue
-        measures.append(_measure(name, found, unit=units[name], at_least=targets.get(name)))
-        intervals.append(f"{name} {found.low:.3g} to {found.high:.3g}")
-    if not measures:
-        raise BenchError("There is nothing to summarise.")
-    return Outcome(measures=tuple(measures), note=f"{note}95 % intervals: {'; '.join(intervals)}.")
-
-
-def _measure(name: str, found: Estimate | None, *, unit: str = "", at_least: float | None = None) -> Measure:
-    return Measure(name=name, value=None if found is None else found.value, unit=unit, at_least=at_least)
+    return summary([measures(values) for values in results], {}, note=f"{len(results)} prompts. ")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from framework.bench.results import PROMPTS, generate, medians, scored
-from framework.bench.rows import Report
-from framework.bench.suite import Case, Outcome, Suite, Summary
+from framework.bench.results import PROMPTS
+from framework.bench.scored_runs import Job, summary_of
+from framework.bench.suite import Suite, Summary
 
-FEW = ("a snowman", "a red cube", "a white mug", "a yellow duck")
-"""Development prompts of four kinds: round, angular, thin and hollow, with a front."""
+FEW = ("a red cube", "a yellow pyramid", "a white mug", "a blue robot", "a yellow duck")
+"""Development prompts of all kinds: angular, thin and hollow, with a front."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,12 @@ class Trial:
     name: str
     settings: tuple[str, ...]
     why: str
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Its runs."""
+        launch = ("--config", "configs/dreamfusion.yaml", *self.settings)
+        return [Job(self.name, launch, "", prompt) for prompt in FEW]
 
 
 TRIALS: tuple[Trial, ...] = (
@@ -58,21 +61,13 @@ TRIALS: tuple[Trial, ...] = (
 
 
 def suite() -> Suite:
-    """Each trial on each of the few prompts, and its medians."""
+    """Each trial on each of the few prompts, and what is said of all of them."""
     assert set(FEW) <= set(PROMPTS.read_text(encoding="ascii").splitlines())
-    cases = [_case(trial, prompt) for trial in TRIALS for prompt in FEW]
-    return Suite(cases, [Summary(f"{trial.name}, median", _median_of(trial)) for trial in TRIALS])
-
-
-def _case(trial: Trial, prompt: str) -> Case:
-    def measure(pictures: Path) -> Outcome:
-        with tempfile.TemporaryDirectory() as folder:
-            launch = ("--config", "configs/dreamfusion.yaml", *trial.settings)
-            mesh, seconds = generate(launch, prompt, Path(folder))
-        return scored(mesh, prompt, seconds, note=f"{trial.why} {' '.join(trial.settings)} ".lstrip())
-
-    return Case(f"{trial.name}, {prompt}", measure)
-
-
-def _median_of(trial: Trial) -> Callable[[Report], Outcome | None]:
-    return lambda report: medians(report, [f"{trial.name}, {prompt}" for prompt in FEW])
+    cases = [
+        job.case(note=f"{trial.why} {' '.join(trial.settings)} ".lstrip(), has_picture=False)
+        for trial in TRIALS
+        for job in trial.jobs
+    ]
+    return Suite(
+        cases, [Summary(f"{trial.name}, all", summary_of([job.name for job in trial.jobs], {})) for trial in TRIALS]
+    )

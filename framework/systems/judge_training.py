@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from framework.core.errors import UserError
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
@@ -19,10 +20,11 @@ from framework.structures.losses import LossTerms, TermOutput
 from framework.systems.ahead import Ahead
 from framework.systems.base import System
 from framework.systems.images import sheet
-from framework.toybox.judge.batches import SPOILED_SHARE, JudgedBatch, judged_batch
+from framework.toybox.batches import CaptionDistribution
+from framework.toybox.judge.batches import CONTENTS, SPOILED_SHARE, JudgedBatch, judged_batch
 from framework.toybox.judge.labels import CHOICES, UNASKED, label_tensor
 from framework.toybox.judge.network import Judge
-from framework.toybox.judge.weights import save_judge
+from framework.toybox.judge.weights import bundled_folder, load_judge, save_judge
 
 
 @SYSTEMS.register("judge-training")
@@ -37,6 +39,10 @@ class JudgeTraining(System):
         """Images a step."""
         spoiled_share: float = SPOILED_SHARE
         """Share of images to reject."""
+        contents: CaptionDistribution = CONTENTS
+        """What the scenes show; colours are always named."""
+        start_from: str | None = None
+        """A folder of weights to start from, `bundled` for those of the package; by default random ones."""
         judged_cases: int = 200
         """Cases of each kind by which the judge is judged when it is exported; 0 for none."""
 
@@ -53,6 +59,8 @@ class JudgeTraining(System):
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
         self.judge = Judge(config.widths, seed=named_generator(run.seed, "judge").initial_seed())
+        if config.start_from is not None:
+            self._load_weights(config.start_from)
         self.to(device)
         self._batches = Ahead(self._batch)
 
@@ -75,7 +83,7 @@ class JudgeTraining(System):
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """Images that the judge learns from: two rows of proper ones, two of spoiled ones."""
-        halves = [judged_batch(step.generator("sheet"), 32, spoiled_share=share).images for share in (0.0, 1.0)]
+        halves = [self._images(step.generator("sheet"), 32, share).images for share in (0.0, 1.0)]
         return {"batch": sheet(torch.cat(halves), columns=16)}
 
     def export(self, folder: Path, step: StepInfo) -> list[Path]:
@@ -89,5 +97,17 @@ class JudgeTraining(System):
             card["quality"] = trust(judge, count=self.config.judged_cases, generator=step.generator("quality"))
         return save_judge(self.judge, folder / "judge", card=card)
 
+    def _load_weights(self, source: str) -> None:
+        judge = load_judge(bundled_folder() if source == "bundled" else Path(source))
+        if judge.widths != self.judge.widths:
+            raise UserError(
+                f"system.start_from: the weights in '{source}' have widths {list(judge.widths)}, "
+                f"not {list(self.judge.widths)}. Set system.widths to theirs."
+            )
+        self.judge.load_state_dict(judge.state_dict())
+
     def _batch(self, step: StepInfo) -> JudgedBatch:
-        return judged_batch(step.generator("judge"), self.config.batch_size, spoiled_share=self.config.spoiled_share)
+        return self._images(step.generator("judge"), self.config.batch_size, self.config.spoiled_share)
+
+    def _images(self, generator: torch.Generator, count: int, spoiled_share: float) -> JudgedBatch:
+        return judged_batch(generator, count, spoiled_share=spoiled_share, contents=self.config.contents)

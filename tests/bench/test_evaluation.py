@@ -23,8 +23,8 @@ def test_the_default_runs_24_prompts_and_eight_of_them_with_two_more_seeds() -> 
     default = jobs(METHODS[0])
     seeds = Counter(job.seed for job in default)
     assert seeds == {0: 24, 1: 8, 2: 8}
-    assert Counter(job.list_name for job in default if job.seed == 0) == dict.fromkeys(LISTS, 8)
-    assert {job.list_name for job in default if job.seed == 1} == set(LISTS)
+    assert Counter(job.group for job in default if job.seed == 0) == dict.fromkeys(LISTS, 8)
+    assert {job.group for job in default if job.seed == 1} == set(LISTS)
     assert len({job.folder for job in default}) == len(default)
 
 

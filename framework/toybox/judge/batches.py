@@ -55,6 +55,7 @@ def judged_batch(
     batch_size: int,
     *,
     spoiled_share: float = SPOILED_SHARE,
+    contents: CaptionDistribution = CONTENTS,
     views: ViewDistribution = VIEWS,
 ) -> JudgedBatch:
     """Images to learn from, on the CPU.
@@ -63,15 +64,16 @@ def judged_batch(
         generator: The source of all draws, on the CPU.
         batch_size: Number of images.
         spoiled_share: Share of images to reject.
+        contents: What scenes show.
         views: From where and in which light.
     """
     source = Uniform(generator)
     sampled = views.sample(batch_size, size=SIZE, generator=generator)
     faults = [_fault(source, spoiled_share) for _ in range(batch_size)]
-    scenes = [_scene(source) for _ in range(batch_size)]
+    scenes = [_scene(source, contents) for _ in range(batch_size)]
     faults = ["melted" if f == "two-faced" and not s.spec.has_front else f for f, s in zip(faults, scenes, strict=True)]
     azimuths = torch.rad2deg(sampled.azimuth).tolist()
-    shown = [_spoiled(*each, source) for each in zip(scenes, faults, azimuths, strict=True)]
+    shown = [_spoiled(*each, source, contents) for each in zip(scenes, faults, azimuths, strict=True)]
     images = render(
         ScenePack.from_scenes(shown), cameras=sampled.cameras, lights=sampled.lights, background=sampled.background
     ).rgb
@@ -96,12 +98,12 @@ def _fault(source: Uniform, share: float) -> str:
     return source.choice((*SCENE_FAULTS, *IMAGE_FAULTS)) if source.chance(share) else ""
 
 
-def _scene(source: Uniform) -> Scene:
-    spec: SceneSpec = random_spec(source, CONTENTS, source.uniform(), 0.0)
+def _scene(source: Uniform, contents: CaptionDistribution) -> Scene:
+    spec: SceneSpec = random_spec(source, contents, source.uniform(), 0.0)
     return build(spec, source.vector(spec.num_nuisances))
 
 
-def _spoiled(scene: Scene, fault: str, azimuth_deg: float, source: Uniform) -> Scene:
+def _spoiled(scene: Scene, fault: str, azimuth_deg: float, source: Uniform, contents: CaptionDistribution) -> Scene:
     """The scene with a fault, as a camera at this azimuth is to see it."""
     draw = source.between
     match fault:
@@ -110,7 +112,7 @@ def _spoiled(scene: Scene, fault: str, azimuth_deg: float, source: Uniform) -> S
         case "melted":
             return spoiling.melted(scene, draw)
         case "merged":
-            return spoiling.merged(scene, _scene(source))
+            return spoiling.merged(scene, _scene(source, contents))
         case "two-faced":
             side = draw(*spoiling.SIDE_DEG) * (1 if source.chance(0.5) else -1)
             return spoiling.turned(spoiling.two_faced(scene), azimuth_deg + side)

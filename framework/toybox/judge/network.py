@@ -72,6 +72,9 @@ class Opinion:
 class Judge(nn.Module):
     """Residual convolutions over 64 x 64 pixels, then one linear layer for each question.
 
+    Each question looks at the image in its own way: the features before its layer are a mean with weights that depend on
+    them, so that "which is the first object" and "what is its colour" can mean one place, and not the whole image.
+
     Args:
         widths: Channels at 32, 16, 8 and 4 pixels a side.
         seed: Of the initial weights.
@@ -87,6 +90,8 @@ class Judge(nn.Module):
             for before, after in zip((widths[0], *widths), widths, strict=False):
                 stages += [_Residual(before, after, stride=1 if before == after else 2)]
             self.body = nn.Sequential(*stages, nn.GroupNorm(8, widths[-1]), nn.SiLU())
+            self.gaze = nn.Conv2d(widths[-1], len(CHOICES), 1)
+            nn.init.zeros_(self.gaze.weight)  # At first every question looks everywhere.
             self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], len(options)) for name, options in CHOICES.items()})
 
     def forward(self, images: Float[Tensor, "B H W 3"]) -> dict[str, Float[Tensor, "B answers"]]:
@@ -96,8 +101,12 @@ class Judge(nn.Module):
             images: In [0, 1], sRGB.
         """
         features = self.body((2.0 * images - 1.0).permute(0, 3, 1, 2))
-        pooled = features.mean(dim=(2, 3))
-        return {name: F.log_softmax(head(pooled).float(), dim=-1) for name, head in self.heads.items()}
+        gaze = self.gaze(features).flatten(2).softmax(dim=-1)  # (B, questions, h w)
+        pooled = torch.einsum("bqs,bcs->qbc", gaze, features.flatten(2))
+        return {
+            name: F.log_softmax(head(seen).float(), dim=-1)
+            for (name, head), seen in zip(self.heads.items(), pooled, strict=True)
+        }
 
     @torch.no_grad()
     def opinion(self, views: Float[Tensor, "V H W 3"]) -> Opinion:

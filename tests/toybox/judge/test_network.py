@@ -65,3 +65,17 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["body.0.weight"], other["body.0.weight"])
+
+
+def test_each_question_looks_where_its_own_weights_say() -> None:
+    judge, images = Judge((8, 8, 16, 16)), torch.rand(2, 64, 64, 3)
+    everywhere = judge(images)
+    features = judge.body((2.0 * images - 1.0).permute(0, 3, 1, 2))
+    mean = judge.heads["first"](features.mean(dim=(2, 3))).log_softmax(dim=-1)
+    torch.testing.assert_close(everywhere["first"], mean)
+
+    with torch.no_grad():
+        judge.gaze.weight[list(CHOICES).index("second")] = torch.randn(16, 1, 1)
+    elsewhere = judge(images)
+    changed = [name for name in CHOICES if not torch.allclose(elsewhere[name], everywhere[name])]
+    assert changed == ["second"]
