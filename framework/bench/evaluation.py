@@ -12,8 +12,10 @@ import torch
 import trimesh
 
 from framework.bench.processes import ROOT
+from framework.bench.results import SCORE, values_of
+from framework.bench.rows import Measure, Report
 from framework.bench.scored_runs import Job, estimated, kept, kept_root, measures, summary, summary_of
-from framework.bench.statistics import estimate, mean
+from framework.bench.statistics import estimate, interquartile_mean, mean
 from framework.bench.suite import SEED, Case, Outcome, Suite, Summary
 from framework.core.run_directory import prompt_slug
 from framework.core.step import named_generator
@@ -35,6 +37,8 @@ LISTS = ("test-seen", "test-pair", "test-toy")
 PROMPTS_OF_A_LIST = 8
 """Evenly spread over each list; together 24."""
 PROMPTS_WITH_MORE_SEEDS = 8
+TARGETS_OF_EVERYTHING = (("front and back right", 75.0), ("GLB against the field", 22.0))
+"""What is aimed at over all runs of the default: few prompts of one list name something with a front."""
 MORE_SEEDS = (1, 2)
 _SAMPLED_VIEWS, _SAMPLED_GUIDANCE, _SAMPLED_STEPS = 8, 3.0, 30
 
@@ -58,6 +62,7 @@ class Method:
     targets: tuple[tuple[str, float], ...] = ()
 
 
+RECONSTRUCTION = "reconstruction from true views"
 DEFAULT = ("--config", "configs/dreamfusion.yaml")
 METHODS = (
     Method(
@@ -73,7 +78,7 @@ METHODS = (
         ("--config", "configs/debug/oracle.yaml"),
         targets=(("objects right", 90.0), ("shape score", 0.6), ("margin positive", 95.0)),
     ),
-    Method("reconstruction from true views", ("--config", "configs/debug/reconstruction.yaml")),
+    Method(RECONSTRUCTION, ("--config", "configs/debug/reconstruction.yaml")),
 )
 
 
@@ -84,7 +89,11 @@ def suite() -> Suite:
     cases += [Case(f"best ellipsoid, {name}", _ellipsoids(name)) for name in LISTS]
     cases += [Case(f"default, names shuffled, {name}", _shuffled(name)) for name in LISTS]
     cases += [Case(f"samples of the prior, {name}", _samples(name)) for name in LISTS]
-    return Suite(cases, [_summary(method, name) for method in METHODS for name in method.lists])
+    summaries = [_summary(method, name) for method in METHODS for name in method.lists]
+    everything = [job.name for job in jobs(METHODS[0])]
+    summaries.append(Summary("default, everything", summary_of(everything, dict(TARGETS_OF_EVERYTHING))))
+    summaries += [Summary(f"where shape is lost, {name}", _losses(name)) for name in LISTS]
+    return Suite(cases, summaries)
 
 
 def jobs(method: Method) -> list[Job]:
@@ -108,6 +117,44 @@ def _summary(method: Method, list_name: str) -> Summary:
     names = [job.name for job in jobs(method) if job.group == list_name]
     targets = dict(method.targets) if list_name == LISTS[0] else {}
     return Summary(f"{method.name}, {list_name}, all", summary_of(names, targets))
+
+
+def _losses(list_name: str) -> Callable[[Report], Outcome | None]:
+    """How much of the shape score each part of the way costs, over the prompts on which all have been run.
+
+    True views fitted by the same field leave what the field and its export cost; a perfect prior, what the rule does.
+    """
+    prompts = prompts_of(list_name)
+    by_name = {method.name: method for method in METHODS}
+
+    def losses(report: Report) -> Outcome | None:
+        scores = {
+            name: {
+                job.prompt: value
+                for job in jobs(by_name[name])
+                if job.group == list_name and job.seed == SEED and job.name in report.rows
+                for value in values_of([report.rows[job.name]], SCORE)
+            }
+            for name in (RECONSTRUCTION, "oracle", "default")
+        }
+        shared = [prompt for prompt in prompts if all(prompt in found for found in scores.values())]
+        if not shared:
+            return None
+        true_views, perfect, default = (
+            interquartile_mean([found[prompt] for prompt in shared]) for found in scores.values()
+        )
+        return Outcome(
+            measures=(
+                Measure(name="by the field and its export", value=1.0 - true_views),
+                Measure(name="by the rule", value=true_views - perfect),
+                Measure(name="by the prior", value=perfect - default),
+                Measure(name="left", value=default),
+            ),
+            note=f"Interquartile means over {len(shared)} prompts: 1 minus the score of a reconstruction from true views, "
+            "that minus the score of the oracle prior, and that minus the score of the default.",
+        )
+
+    return losses
 
 
 def _start_blob(list_name: str) -> Callable[[Path], Outcome]:

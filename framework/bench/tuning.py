@@ -42,18 +42,31 @@ TRIALS: tuple[Trial, ...] = (
     Trial("rescaled", ("system.guidance.combination.rescale=0.5",), "Whether contrast should be held down (MVDream)."),
     Trial(
         "guidance falls",
-        ("system.guidance.guidance_scale={type: linear, from: 5, to: 1, during: [0.0, 0.8]}",),
+        ("system.guidance.guidance_scale={type: linear, from: 3, to: 1, during: [0.0, 0.8]}",),
         "Whether shape wants amplification, and colour none.",
     ),
     Trial(
-        "noise stays high",
-        ("system.guidance.timesteps.max_fraction=0.98",),
-        "Whether colours, which only much noise puts right, stay true.",
+        "noise falls to a half",
+        ("system.guidance.timesteps.max_fraction={type: linear, from: 0.98, to: 0.5, during: [0.0, 0.67]}",),
+        "Whether details come out once only little noise is left; the default until colours were looked at.",
+    ),
+    Trial(
+        "noise falls a little",
+        ("system.guidance.timesteps.max_fraction={type: linear, from: 0.98, to: 0.85, during: [0.0, 0.67]}",),
+        "The same, as far as colours bear it.",
+    ),
+    Trial(
+        "noise and guidance fall",
+        (
+            "system.guidance.timesteps.max_fraction={type: linear, from: 0.98, to: 0.5, during: [0.0, 0.67]}",
+            "system.guidance.guidance_scale={type: linear, from: 5, to: 1, during: [0.0, 0.8]}",
+        ),
+        "Whether it is amplification that darkens where there is little noise.",
     ),
     Trial(
         "noisy steps weigh more",
         ("system.guidance.weighting=noise-to-signal",),
-        "The same, by the weights of noise levels instead of how often they are drawn.",
+        "Whether high noise should weigh more beside being drawn as often.",
     ),
     Trial("in words", ("system.guidance.prompts=view-dependent",), "What it costs to be told the side in words only."),
     Trial("longer", ("trainer.max_steps=1500",), "Whether it was at its end."),

@@ -6,7 +6,7 @@ from collections import Counter
 
 import torch
 
-from framework.bench.evaluation import LISTS, METHODS, _ellipsoid_mesh, jobs, prompts_of, suite
+from framework.bench.evaluation import LISTS, METHODS, RECONSTRUCTION, _ellipsoid_mesh, jobs, prompts_of, suite
 from framework.bench.processes import ROOT
 from framework.bench.rows import Measure, Report, Row
 from framework.toybox.captions import parse_scene
@@ -55,6 +55,16 @@ def test_summaries_are_shares_and_interquartile_means_over_the_rows_there_are() 
     assert abs((values["shape score"].value or 0.0) - 0.4) < 1e-9 and values["shape score"].at_least == 0.35
     assert values["objects right"].value == 50.0
     assert outcome.note.startswith("Over 6 of ")
+
+
+def test_what_field_rule_and_prior_cost_adds_up_to_a_full_score() -> None:
+    summary = next(item for item in suite().summaries if item.name == "where shape is lost, test-pair")
+    scores = {RECONSTRUCTION: 0.9, "oracle": 0.7, "default": 0.4}
+    rows = [row(f"{name}, test-pair, {prompts_of('test-pair')[0]}", score, 100.0) for name, score in scores.items()]
+    assert summary.of(Report("evaluation", {item.name: item for item in rows[:2]})) is None
+    outcome = summary.of(Report("evaluation", {item.name: item for item in rows}))
+    assert outcome is not None
+    assert [round(measure.value or 0.0, 6) for measure in outcome.measures] == [0.1, 0.2, 0.3, 0.4]
 
 
 def test_the_mesh_of_an_ellipsoid_fills_the_same_cells() -> None:
