@@ -35,7 +35,8 @@ def base_color(material: Any) -> tuple[Float[Tensor, "H W 3"] | None, Float[Tens
 def surface_textures(material: Any) -> SurfaceTextures | None:
     """Roughness, metallic and normals of a material of glTF; None of one that is matte, or says nothing of it.
 
-    Both images are of the size of the larger one. A factor that is missing counts as 1 beside one that is not, as the format has it.
+    Both images are of the size of the larger one. A factor that is missing counts as 1 beside one that is not, as the format
+    has it.
     """
     if not isinstance(material, trimesh.visual.material.PBRMaterial):
         return None

@@ -166,7 +166,7 @@ def test_normals_are_shown_as_colours(prior, frame, views):
 
 
 def test_normals_take_the_place_of_colours_in_a_share_of_the_steps(prior, frame, views):
-    guidance = _guidance(prior, normal_probability=Ramp("linear", 0.0, 1.0, between=(0, 200)))
+    guidance = _guidance(prior, normal_probability=Ramp("linear", 0.0, 1.0, between=(0.0, 200.0)))
     normal = 2.0 * prior.truth(views) - 1.0
     assert guidance.needs == frozenset({Buffer.RGB, Buffer.NORMAL})
     shown = []
