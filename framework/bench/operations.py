@@ -17,6 +17,7 @@ from framework.bench.suite import SEED, Case, Outcome, Suite
 from framework.bench.timing import interleaved_medians
 from framework.core.registries import GEOMETRIES
 from framework.core.step import StepInfo
+from framework.export.texturing import bake, unwrap
 from framework.geometry.isosurface_grid import IsosurfaceGrid
 from framework.ops import compositing, hash_encoding, mlp, ray_sampling
 from framework.ops.antialiasing import antialias
@@ -25,6 +26,7 @@ from framework.ops.mesh_raycasting import RayCaster
 from framework.ops.rasterization import interpolate, rasterize
 from framework.ops.torch import hash_encoding as hash_encoding_torch
 from framework.structures.cameras import Cameras
+from framework.structures.mesh import Mesh
 from framework.structures.rays import Rays, RaySamples
 from framework.toybox.batches import training_batch
 
@@ -33,6 +35,7 @@ ISOSURFACES = ("tetrahedral-grid", "flexicubes")
 _MOST_MS, _MOST_MS_WITH_POSITIONS = 130.0, 220.0
 _MOST_MS_TO_RASTERIZE, _MOST_MS_WITH_NEW_FACES = 250.0, 350.0
 _MOST_MS_TO_EXTRACT = 150.0
+_MOST_SECONDS_TO_TEXTURE = 20.0
 _LEAST_IMAGES = 200.0
 _STEP_LENGTH = 3.0**0.5 / 48
 _MAX_SAMPLES = 96
@@ -52,6 +55,8 @@ class Sizes:
         cast_size: Side of the images of that.
         cells: Of the tetrahedral grid along each side, and cubes of the grid for FlexiCubes.
         toys: Images of toybox scenes that are made at once.
+        unwrapped: Subdivisions of the icosphere that is unwrapped and painted.
+        texture_size: Side of its texture.
         repeats: Timed calls of each implementation.
     """
 
@@ -62,6 +67,8 @@ class Sizes:
     cast_size: int = 512
     cells: tuple[int, int] = (25, 32)
     toys: int = 128
+    unwrapped: int = 5
+    texture_size: int = 1024
     repeats: int = 7
 
 
@@ -107,6 +114,10 @@ def suite(sizes: Sizes | None = None) -> Suite:
                     partial(lambda name, cells, pictures: _isosurface(name, cells, s.repeats), name, cells),
                 )
                 for name, cells in zip(ISOSURFACES, s.cells, strict=True)
+            ),
+            Case(
+                f"unwrapping and baking, {20 * 4**s.unwrapped:,} faces, {s.texture_size} x {s.texture_size}",
+                lambda pictures: _texturing(s),
             ),
             Case(f"toybox, captioned images of 64 x 64, {s.toys} at a time", lambda pictures: _toybox(s)),
         ]
@@ -234,6 +245,26 @@ def _isosurface(name: str, cells: int, repeats: int) -> Outcome:
     forward_and_backward = _pass(lambda: grid.surface(StepInfo(0, 1)).vertices, *shape)
     outcome = _compared({"torch": forward_and_backward}, repeats, at_most=_MOST_MS_TO_EXTRACT)
     return replace(outcome, note=f"{len(grid.rest_positions):,} grid vertices, {faces:,} faces.")
+
+
+def _texturing(sizes: Sizes) -> Outcome:
+    """Once, of a lumpy sphere: it takes seconds, most of them in xatlas."""
+    vertices, faces = _sphere(sizes.unwrapped)
+    lumps = (5.0 * vertices).sin().prod(dim=1, keepdim=True)
+    lumpy = Mesh(vertices * (1.0 + 0.2 * lumps), faces)
+    mesh = replace(lumpy, normals=lumpy.vertex_normals())
+    started = time.perf_counter()
+    flat = unwrap(mesh, texture_size=sizes.texture_size, padding=8)
+    unwrapped = time.perf_counter()
+    bake(flat, lambda positions, normals: 0.5 + 0.5 * normals, texture_size=sizes.texture_size)
+    ended = time.perf_counter()
+    return Outcome(
+        measures=(
+            Measure(name="both", value=ended - started, unit="s", at_most=_MOST_SECONDS_TO_TEXTURE),
+            Measure(name="unwrapping", value=unwrapped - started, unit="s"),
+            Measure(name="baking", value=ended - unwrapped, unit="s"),
+        )
+    )
 
 
 def _pass(forward: Callable[[], Tensor], *leaves: Tensor) -> Callable[[], None]:

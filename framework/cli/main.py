@@ -17,11 +17,13 @@ from framework.diffusion.families.support import RECORDS
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder, where configs/ and custom/ lie."""
 
+_MESH = "mesh="
 DESCRIPTION = "Text to 3D by distilling diffusion models. Training is what happens when no other action is named."
 EPILOG = """examples:
   python launch.py --config configs/dreamfusion.yaml prompt="a red mushroom"
   python launch.py --config configs/dreamfusion.yaml resume=last
   python launch.py --config configs/magic3d.yaml prompt="a yellow duck" --stage coarse
+  python launch.py --config configs/refine.yaml mesh=asset.glb prompt="a red mushroom"
   python launch.py --export --run outputs/dreamfusion/a-red-mushroom@20260101-120000
   python launch.py --evaluate outputs/dreamfusion/*
   python launch.py --list geometry
@@ -68,7 +70,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--stage", metavar="NAME", help="train this one of the config's stages, and no other")
     parser.add_argument(
-        "--from", dest="start", metavar="RUN|MESH", help="start from the scene of a run, or from a mesh file"
+        "--from",
+        dest="start",
+        metavar="RUN|MESH",
+        help="start from the scene of a run, or from a mesh file (which can be named by mesh=FILE, too)",
     )
     parser.add_argument(
         "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
@@ -142,8 +147,7 @@ def _with_config(options: argparse.Namespace) -> int:
     from framework.core.stages import parse_stages, stage_trees
     from framework.core.yaml_tree import load_tree, override
 
-    start = [] if options.start is None else [f"start_from={options.start}"]
-    tree = override(load_tree(options.config), [*options.settings, *start])
+    tree = override(load_tree(options.config), _settings(options))
     extensions.load(ROOT / "custom", only=extensions.named_in(tree), without=options.without)
     configs = parse_stages(tree)
     if options.print_config:
@@ -163,6 +167,21 @@ def _with_config(options: argparse.Namespace) -> int:
         return train.run(configs[""], options)
     except ConfigError as error:
         raise error.located(tree.origin) from error
+
+
+def _settings(options: argparse.Namespace) -> list[str]:
+    """The settings of the command line; `--from X` and `mesh=X` are other ways to say `start_from=X`.
+
+    Raises:
+        ConfigError: If two of these name different things.
+    """
+    words = [f"start_from={word.removeprefix(_MESH)}" if word.startswith(_MESH) else word for word in options.settings]
+    words += [] if options.start is None else [f"start_from={options.start}"]
+    starts = {word.partition("=")[2] for word in words if word.startswith("start_from=")}
+    if len(starts) > 1:
+        named = " and ".join(f"'{start}'" for start in sorted(starts))
+        raise ConfigError(f"--from, mesh= and start_from= mean the same, but name {named}. Give one of them.")
+    return words
 
 
 def _show_log(*, verbose: bool) -> None:

@@ -58,6 +58,7 @@ MATERIALS: Registry[Any] = Registry(
     base="framework.materials.base:Material",
     builtins={
         "radiance": "framework.materials.radiance:Radiance",
+        "latent-radiance": "framework.materials.latent_radiance:LatentRadiance",
         "lambertian": "framework.materials.lambertian:Lambertian",
         "physically-based": "framework.materials.physically_based:PhysicallyBased",
         "spherical-harmonics": "framework.materials.spherical_harmonics:SphericalHarmonics",
@@ -80,6 +81,15 @@ RENDERERS: Registry[Any] = Registry(
         "patch": "framework.renderers.patch:Patch",
         "strided": "framework.renderers.strided:Strided",
         "rasterizer": "framework.renderers.rasterizer:Rasterizer",
+    },
+)
+SAMPLERS: Registry[Any] = Registry(
+    "sampler",
+    base="framework.renderers.samplers:RaySampler",
+    builtins={
+        "occupancy": "framework.renderers.samplers:Occupancy",
+        "importance": "framework.renderers.samplers:Importance",
+        "proposal": "framework.renderers.proposal:Proposal",
     },
 )
 PRIORS: Registry[Any] = Registry(
@@ -186,6 +196,7 @@ LOSSES: Registry[Any] = Registry(
         "dual-deviation": "framework.losses.isosurface:DualDeviation",
         "z-variance": "framework.losses.samples:ZVariance",
         "emptiness": "framework.losses.samples:Emptiness",
+        "grid-variation": "framework.losses.grid:GridVariation",
         "depth-contrast": "framework.losses.depth:DepthContrast",
         "total-variation": "framework.losses.image:TotalVariation",
         "shape-guide": "framework.losses.shape_guide:ShapeGuide",
@@ -226,6 +237,7 @@ ALL = {
         MATERIALS,
         BACKGROUNDS,
         RENDERERS,
+        SAMPLERS,
         PRIORS,
         CONDITIONERS,
         GUIDANCES,

@@ -18,11 +18,14 @@ from framework.export.tangents import in_tangent_space, vertex_tangents
 from framework.ops.mesh_raycasting import RayCaster, RayHits
 from framework.structures.mesh import Mesh, SurfaceTextures
 from framework.structures.rays import Rays
-from framework.structures.surface import interpolate
+from framework.structures.surface import interpolate, resized
 
 SurfaceColor = Callable[[Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N C"]]
 """What `SurfaceProperties.stacked` returns, at surface positions with unit normals: at least a base colour in [0, 1]."""
 
+_FACES_PER_CHART = 250
+"""Charts are kept to so many faces: xatlas looks at a whole chart for each face that it adds, so that its time grows with
+their square, from seconds at 20,000 faces to many minutes at 200,000."""
 _TEXELS_AT_ONCE = 1 << 16
 _NORMAL = 5  # the first of the channels that bend the normal
 _KINDS = (np.int64, np.int64, np.float32)  # of what xatlas returns: original vertex, faces, coordinates
@@ -38,6 +41,7 @@ def unwrap(mesh: Mesh, *, texture_size: int, padding: int) -> Mesh:
     """
     assert mesh.normals is not None
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
+    charts.max_chart_area = float(mesh.face_areas().sum()) * min(1.0, _FACES_PER_CHART / len(mesh.faces))
     packing.resolution, packing.padding, packing.bilinear = texture_size, padding, True
     atlas = xatlas.Atlas()
     atlas.add_mesh(mesh.vertices.float().cpu().numpy(), mesh.faces.cpu().numpy().astype(np.uint32))
@@ -103,11 +107,16 @@ class _Baker:
 
 
 def _with_textures(mesh: Mesh, image: Float[Tensor, "H W C"]) -> Mesh:
-    surface = None
+    surface = mesh.surface  # what the mesh brings stays where the material says nothing of it
     if image.shape[-1] > 3:
         orm = torch.cat([torch.ones_like(image[..., :1]), image[..., 3:_NORMAL]], dim=-1)
-        surface = SurfaceTextures(orm, image[..., _NORMAL:] if image.shape[-1] > _NORMAL else None)
+        normal = image[..., _NORMAL:] if image.shape[-1] > _NORMAL else _normal_of_file(surface, *orm.shape[:2])
+        surface = SurfaceTextures(orm, normal)
     return dataclasses.replace(mesh, texture=image[..., :3].contiguous(), surface=surface)
+
+
+def _normal_of_file(surface: SurfaceTextures | None, height: int, width: int) -> Float[Tensor, "H W 3"] | None:
+    return None if surface is None or surface.normal is None else resized(surface.normal, height, width)
 
 
 def _texel_rays(texels: Tensor, size: int) -> Rays:

@@ -1,14 +1,11 @@
 """At which density the surface lies: where its silhouettes match what the volume renderer shows.
 
-Distilled fields differ by orders of magnitude in how dense they grow, so no fixed value serves. The silhouette of
-{density > threshold} covers exactly the pixels whose ray somewhere exceeds the threshold. One pass for the highest
-density along each ray therefore gives the silhouettes of all thresholds at once, and the best one exactly.
+Distilled fields differ by orders of magnitude in how dense they grow, so no fixed value serves.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -16,32 +13,14 @@ from torch import Tensor
 
 from framework.core.errors import UserError
 from framework.export.isosurface import DensityGrid
+from framework.geometry.silhouettes import ThresholdChoice, best_threshold
 from framework.structures.rays import Rays
 from framework.structures.views import Views
 
 OPAQUE = 0.5
 """Opacity above which a pixel of the volume render belongs to the silhouette."""
 
-_PLATEAU = 0.005
-_SMALLEST_SHARE = 1e-3
 _RAYS_AT_ONCE = 1 << 13
-
-
-@dataclass(frozen=True, eq=False)
-class ThresholdChoice:
-    """A threshold and how every other one would have done.
-
-    Attributes:
-        value: The density chosen, per world unit.
-        iou: Overlap (intersection over union) of the silhouettes at that value with the opaque pixels.
-        candidates: Densities between which silhouettes change, ascending.
-        ious: Overlap just below each candidate.
-    """
-
-    value: float
-    iou: float
-    candidates: Float[Tensor, "C"]
-    ious: Float[Tensor, "C"]
 
 
 def silhouette_views(radius: float, *, size: int = 64, device: torch.device | str = "cpu") -> Views:
@@ -60,8 +39,6 @@ def silhouette_views(radius: float, *, size: int = 64, device: torch.device | st
 def choose_threshold(grid: DensityGrid, views: Views, opacity: Float[Tensor, "B H W 1"]) -> ThresholdChoice:
     """The threshold whose silhouettes overlap most with the pixels of `opacity` above one half.
 
-    Where a range of thresholds does equally well, the middle of the range (of the logarithm) is taken.
-
     Raises:
         UserError: If no pixel is opaque; says how far the field is from it and what to change.
     """
@@ -69,16 +46,7 @@ def choose_threshold(grid: DensityGrid, views: Views, opacity: Float[Tensor, "B 
     peaks = highest_density(grid, views.cameras.rays())
     if not bool(is_opaque.any()) or peaks.max() <= 0.0:
         raise UserError(empty_field(grid, opacity))
-    order = peaks.argsort(descending=True)
-    peaks, covered = peaks[order], torch.arange(1, len(peaks) + 1, device=peaks.device)
-    hits = is_opaque[order].cumsum(0)
-    ious = hits / (hits[-1] + covered - hits)  # of a threshold just below peaks[k], which covers k + 1 pixels
-    best = int(ious.argmax())
-    first, last = _plateau(ious, best)
-    # The plateau reaches down to the next pixel's peak; zero peaks have no logarithm.
-    lowest = peaks[min(last + 1, len(peaks) - 1)].clamp_min(_SMALLEST_SHARE * peaks[first])
-    value = (lowest * peaks[first]).sqrt().item()
-    return ThresholdChoice(value, ious[best].item(), peaks.flip(0), ious.flip(0))
+    return best_threshold(peaks, is_opaque)
 
 
 def highest_density(grid: DensityGrid, rays: Rays) -> Float[Tensor, "N"]:
@@ -103,12 +71,3 @@ def empty_field(grid: DensityGrid, opacity: Float[Tensor, "B H W 1"]) -> str:
         f"pixel of {len(opacity)} views has an opacity of {opacity.max().item():.2f}, not above {OPAQUE}. Train "
         "longer, lower the weight of the sparsity loss, or set export.threshold to a density within that range."
     )
-
-
-def _plateau(ious: Float[Tensor, "C"], best: int) -> tuple[int, int]:
-    """First and last index of the unbroken range around `best` that is as good as it."""
-    worse = (ious < ious[best] - _PLATEAU).nonzero()[:, 0]
-    before, after = worse[worse < best], worse[worse > best]
-    first = int(before.max()) + 1 if len(before) > 0 else 0
-    last = int(after.min()) - 1 if len(after) > 0 else len(ious) - 1
-    return first, last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,12 @@ from framework.core.errors import BrokenSurface
 from framework.core.step import StepInfo
 from framework.structures.field import Attribute, FieldQuery, FieldSample
 from framework.structures.mesh import Mesh
+
+ToFeatures = Callable[[Float[Tensor, "N C"]], Float[Tensor, "N K"]]
+"""The first features by which a material shows a surface: its base colour, or also roughness and metallic (N, 5)."""
+
+LOWER_RATE = "Lower the learning rate of scene.geometry"
+"""What to do about shapes that training destroys."""
 
 _EXPLODED = 10.0
 """A surface that reaches so many times farther than its cube is no shape any more."""
@@ -54,6 +60,16 @@ class Geometry(Component, nn.Module, ABC):
     def make_room(self, state: Mapping[str, Tensor]) -> None:
         """Give tensors whose size is not the config's that which they have in a `state_dict` that is to be loaded."""
 
+    def check_shape(self, step: StepInfo) -> None:
+        """Look at whether training has destroyed the shape, as far as that can be told of its kind.
+
+        Raises:
+            BrokenSurface: If it has.
+        """
+
+    def learn_look(self, to_features: ToFeatures) -> None:
+        """Begin with the look of what the shape comes from, where that is known, by the features that `to_features` names."""
+
     @abstractmethod
     def query(self, query: FieldQuery) -> FieldSample:
         """The wanted attributes at the query's positions."""
@@ -76,15 +92,19 @@ class SurfaceGeometry(Geometry, ABC):
         """The surface as it is to be exported; with texture coordinates where the geometry knows some."""
         return self.surface(step)
 
+    def check_shape(self, step: StepInfo) -> None:
+        """Look at the surface as it is now."""
+        self.check_surface(self.surface(step))
+
     def check_surface(self, surface: Mesh) -> None:
         """Look at whether training has destroyed the surface.
 
         Raises:
             BrokenSurface: If it has no faces, vertices that are not finite, or reaches far beyond the cube.
         """
-        advice = "Lower the learning rate of scene.geometry."
+        advice = f"{LOWER_RATE}."
         if len(surface.faces) == 0:
-            smaller = "Lower the learning rate of scene.geometry, or the weights of losses that shrink it."
+            smaller = f"{LOWER_RATE}, or the weights of losses that shrink it."
             raise BrokenSurface("the surface has no faces any more", smaller)
         num_bad = int((~surface.vertices.isfinite()).any(dim=1).sum())
         if num_bad > 0:

@@ -195,7 +195,7 @@ def _mesh_of(conversion: Conversion, target: Geometry) -> None:
             f"geometry.mesh: {target.config.mesh} is not needed, as the mesh comes from elsewhere; remove it."
         )
     source = conversion.source
-    target.take_mesh(conversion.mesh(), uvs=source.uvs if isinstance(source, TriangleMesh) else None)
+    target.take_mesh(conversion.mesh(), textured_as=source if isinstance(source, TriangleMesh) else None)
     _hand_on_features(conversion, target)
 
 

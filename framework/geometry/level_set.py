@@ -17,6 +17,7 @@ from framework.core.errors import UserError
 from framework.core.step import StepInfo
 from framework.geometry.base import Geometry
 from framework.geometry.dual_cubes import dual_surface
+from framework.geometry.silhouettes import best_threshold
 from framework.geometry.solid import clean
 from framework.structures.field import Attribute, FieldQuery
 from framework.structures.mesh import Mesh
@@ -74,26 +75,23 @@ def silhouette_threshold(density: Float[Tensor, "N N N"], radius: float) -> floa
     """The density at which silhouettes along x, y and z match the pixels where a volume render would be opaque.
 
     A ray's opacity is 1 - exp(-integral of the density), and it belongs to the silhouette of {density > threshold} if
-    its highest density exceeds that. The threshold with the largest overlap (intersection over union) is taken.
+    its highest density exceeds that. Whoever can render the volume knows better which rays are opaque: a renderer skips
+    what it holds for empty.
 
     Raises:
         UserError: If no ray is opaque.
     """
     spacing = 2.0 * radius / (len(density) - 1)
     optical_depth = torch.cat([density.sum(dim=axis).flatten() for axis in range(3)]) * spacing
-    peaks, order = torch.cat([density.amax(dim=axis).flatten() for axis in range(3)]).sort(descending=True)
-    is_opaque = (-optical_depth[order]).exp() < 1.0 - _OPAQUE
+    peaks = torch.cat([density.amax(dim=axis).flatten() for axis in range(3)])
+    is_opaque = (-optical_depth).exp() < 1.0 - _OPAQUE
     if not bool(is_opaque.any()):
         most = 1.0 - math.exp(-float(optical_depth.max()))
         raise UserError(
             f"The field is too thin to have a surface: its most opaque ray has an opacity of {most:.2f}. Train longer, "
             "or lower the weight of the sparsity loss."
         )
-    hits = is_opaque.cumsum(0)
-    covered = torch.arange(1, len(peaks) + 1, device=peaks.device)
-    best = int((hits / (hits[-1] + covered - hits)).argmax())
-    following = peaks[min(best + 1, len(peaks) - 1)].clamp_min(1e-3 * peaks[best])
-    return float((peaks[best] * following).sqrt())
+    return best_threshold(peaks, is_opaque).value
 
 
 def _sampled(geometry: Geometry, attribute: Attribute, step: StepInfo, resolution: int) -> Float[Tensor, "N N N"]:

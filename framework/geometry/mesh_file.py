@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from framework.core.errors import UserError
+from framework.geometry.file_material import base_color, plain_texture, surface_textures
+from framework.geometry.mesh_parts import Part, joined
 from framework.structures.mesh import Mesh
-from framework.structures.srgb import to_srgb
-from framework.structures.surface import sample_texture
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ _MOST_FACES = 4_000_000
 def load_mesh(path: str | Path, *, up: Literal["auto", "y", "z"] = "auto", size: float | None = None) -> Mesh:
     """The mesh in a file, in world axes (z up), with its texture or its vertex colours.
 
-    The parts of a file are joined; if there are several, textures are read out at the vertices, so that the mesh has
-    vertex colours instead. Of a material only the base colour is kept. Vertex colours count as sRGB, as most programs
-    write them, although glTF says that they are linear.
+    The parts of a file are joined, their textures laid beside each other in one (`mesh_parts`). Of a material base colour,
+    roughness, metallic and normals are kept. Vertex colours count as sRGB, as most programs write them, although glTF says
+    that they are linear.
 
     Args:
         path: A file of a kind that trimesh reads.
@@ -47,9 +47,11 @@ def load_mesh(path: str | Path, *, up: Literal["auto", "y", "z"] = "auto", size:
             are not finite, or has no extent to scale.
     """
     path = Path(path)
-    parts = [_part(geometry) for geometry in _geometries(path)]
+    geometries = _geometries(path)
+    parts = [_part(geometry) for geometry in geometries]
     _check(path, parts)
-    mesh = parts[0] if len(parts) == 1 else _joined(parts)
+    materials = [id(getattr(geometry.visual, "material", geometry)) for geometry in geometries]
+    mesh = joined([Part(part, material) for part, material in zip(parts, materials, strict=True)], str(path))
     if up == "y" or (up == "auto" and path.suffix.lower() in _Y_UP):
         mesh = dataclasses.replace(mesh, vertices=mesh.vertices[:, [2, 0, 1]])
     return mesh if size is None else _scaled(mesh, size, path)
@@ -133,44 +135,12 @@ def _part(geometry: Any) -> Mesh:
         return Mesh(vertices, faces, colors=torch.from_numpy(colors))
     if visual.kind != "texture":
         return Mesh(vertices, faces)
-    image, factor = _base_color(visual.material)
-    if image is not None and visual.uv is not None and len(visual.uv) == len(vertices):
-        uvs = torch.from_numpy(np.array(visual.uv, dtype=np.float32))
-        return Mesh(vertices, faces, uvs=uvs, texture=image * factor)
-    return Mesh(vertices, faces, colors=factor.expand(len(vertices), 3).contiguous())
-
-
-def _base_color(material: Any) -> tuple[Float[Tensor, "H W 3"] | None, Float[Tensor, "3"]]:
-    """Image and factor of a material, in [0, 1], sRGB; glTF has factors that are linear in light."""
-    is_gltf = isinstance(material, trimesh.visual.material.PBRMaterial)
-    factor = torch.ones(3)
-    if is_gltf:
-        found, color = material.baseColorTexture, material.baseColorFactor
-    else:
-        found, color = material.image, None if material.image is not None else material.diffuse
-    if color is not None:
-        factor = torch.from_numpy(np.array(color[:3], dtype=np.float32) / 255.0)
-        factor = to_srgb(factor) if is_gltf else factor
-    if found is None:
-        return None, factor
-    image = torch.from_numpy(np.array(found.convert("RGB"), dtype=np.float32) / 255.0)
-    return image, factor
-
-
-def _joined(parts: list[Mesh]) -> Mesh:
-    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
-    faces = [part.faces + int(start) for part, start in zip(parts, starts, strict=False)]
-    return Mesh(
-        torch.cat([part.vertices for part in parts]),
-        torch.cat(faces),
-        colors=torch.cat([_vertex_colors(part) for part in parts]),
-    )
-
-
-def _vertex_colors(mesh: Mesh) -> Float[Tensor, "V 3"]:
-    if mesh.texture is not None and mesh.uvs is not None:
-        return sample_texture(mesh.texture, mesh.uvs)
-    return torch.ones_like(mesh.vertices) if mesh.colors is None else mesh.colors
+    image, factor = base_color(visual.material)
+    if visual.uv is None or len(visual.uv) != len(vertices):
+        return Mesh(vertices, faces, colors=factor.expand(len(vertices), 3).contiguous())
+    uvs = torch.from_numpy(np.array(visual.uv, dtype=np.float32))
+    texture = plain_texture(factor) if image is None else image * factor
+    return Mesh(vertices, faces, uvs=uvs, texture=texture, surface=surface_textures(visual.material))
 
 
 def _scaled(mesh: Mesh, size: float, path: Path) -> Mesh:

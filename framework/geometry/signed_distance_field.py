@@ -15,9 +15,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.core.component import slot
+from framework.core.errors import BrokenSurface
 from framework.core.registries import GEOMETRIES, SHAPE_INITIALIZATIONS
 from framework.core.schedule import Schedule
 from framework.core.step import StepInfo
+from framework.geometry.base import LOWER_RATE
 from framework.geometry.dense_grid import dense_layout, grid_points, interpolate_grid
 from framework.geometry.neural_field import NeuralField
 from framework.geometry.shape_initialization import ShapeInitialization, Sphere
@@ -25,6 +27,7 @@ from framework.ops.backends import AUTO
 from framework.structures.field import Attribute, FieldQuery, FieldSample
 
 _POINTS_AT_ONCE = 1 << 18
+_CHECKED = 48  # points a side of the grid on which a surface is looked for
 
 
 @GEOMETRIES.register("signed-distance-field")
@@ -34,7 +37,7 @@ class SignedDistanceField(NeuralField):
     The cube bounds the shape: what would stick out of it is cut off and closed by its faces.
     """
 
-    answers = frozenset(Attribute)
+    answers = frozenset(Attribute) - {Attribute.GRID}
 
     @dataclass(kw_only=True, frozen=True)
     class Config(NeuralField.Config):
@@ -67,6 +70,19 @@ class SignedDistanceField(NeuralField):
             self.register_buffer("initial", self._tabulated(shape))
         if config.sharpness is None:
             self.log_sharpness = nn.Parameter(torch.tensor(math.log(config.initial_sharpness)))
+
+    @torch.no_grad()
+    def check_shape(self, step: StepInfo) -> None:
+        """Look at whether there is a surface, on a grid that no shape slips through while its distances are about right."""
+        line = torch.linspace(-1.0, 1.0, _CHECKED, device=next(self.parameters()).device) * self.config.radius
+        wants = frozenset({Attribute.SIGNED_DISTANCE})
+        parts = torch.cartesian_prod(line, line, line).split(_POINTS_AT_ONCE)
+        samples = [self.query(FieldQuery(positions, step, wants)) for positions in parts]
+        distance = torch.cat([sample.signed_distance for sample in samples if sample.signed_distance is not None])
+        nearest, spacing = float(distance.min()), 2.0 * self.config.radius / (_CHECKED - 1)
+        if nearest > spacing:
+            cause = f"the signed distance is nowhere below {nearest:.3g}, so that there is no surface any more"
+            raise BrokenSurface(cause, f"{LOWER_RATE}, or the weights of losses that shrink it.")
 
     def sharpness(self, step: StepInfo) -> Tensor:
         """Inverse width of the surface, per world unit, a scalar."""

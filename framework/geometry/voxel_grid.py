@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from framework.core.step import StepInfo
 from framework.geometry.dense_grid import dense_layout, interpolate_grid
 from framework.geometry.volume_field import VolumeField
 from framework.ops.backends import AUTO
+from framework.structures.field import Attribute, FieldQuery, FieldSample
 
 _INITIAL_RANGE = 1e-2
 
@@ -22,6 +23,8 @@ _INITIAL_RANGE = 1e-2
 @GEOMETRIES.register("voxel-grid")
 class VoxelGrid(VolumeField):
     """A dense voxel grid: quick to fit, coarse, without a network (SJC, arXiv:2212.00774, and Plenoxels)."""
+
+    answers = VolumeField.answers | {Attribute.GRID}
 
     @dataclass(kw_only=True, frozen=True)
     class Config(VolumeField.Config):
@@ -42,6 +45,15 @@ class VoxelGrid(VolumeField):
         self.layout = dense_layout(config.resolution, self.num_channels)
         uniform = torch.rand(self.layout.num_entries, self.num_channels, generator=generator, device=generator.device)
         self.values = nn.Parameter((2.0 * uniform - 1.0) * _INITIAL_RANGE)
+
+    def query(self, query: FieldQuery) -> FieldSample:
+        """The wanted attributes; the values of the grid itself among them."""
+        sample = super().query(replace(query, wants=query.wants - {Attribute.GRID}))
+        return replace(sample, grid=self._grid()) if Attribute.GRID in query.wants else sample
+
+    def _grid(self) -> Float[Tensor, "C D H W"]:
+        side = self.config.resolution
+        return self.values[: side**3].view(side, side, side, -1).movedim(-1, 0)
 
     def channels(self, positions: Float[Tensor, "N 3"], step: StepInfo) -> Float[Tensor, "N C"]:
         """All channels of points in the unit cube, not activated."""

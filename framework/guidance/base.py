@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -50,6 +51,9 @@ _DISTILLED = (
     "guidance '%s': the prior is guidance-distilled, its answers are guided already. Other scales than "
     "guidance_scale: 1 leave what it was trained for and cost a second evaluation."
 )
+
+_STACKED = 4
+"""Channels of normals and opacity together."""
 
 _NO_USE_OF_SOURCE = (
     "names an image that this prior cannot be shown and this rule does not look at. Remove it, use a rule that edits "
@@ -91,6 +95,12 @@ class Guidance(Component, nn.Module, Term, ABC):
         """What an edit begins with, for priors that are shown it and for rules that compare with it."""
         buffer: Literal["rgb", "normal", "latent"] = "rgb"
         """What the prior looks at: colours, world-space normals mapped to [0, 1], or latents as they are."""
+        normal_probability: Schedule = Constant(0.0)
+        """Share of steps in which the prior sees world-space normals in place of colours, so that these do not hide the shape;
+        needs `buffer: rgb`."""
+        latent_until: int = 0
+        """Before this step normals and opacity, at the size of the latents, are taken for latents as they are: a shape forms
+        sooner than through the encoder (Fantasia3D, arXiv:2303.13873). Needs `buffer: normal` and a prior on 4 latents."""
         gradient_clip: Schedule | None = None
         """Largest absolute value of any element of the weighted residual; none by default."""
         preview_every: int = 100
@@ -99,6 +109,15 @@ class Guidance(Component, nn.Module, Term, ABC):
         def __post_init__(self) -> None:
             if self.preview_every < 0:
                 raise ValueError(f"preview_every: expected a number of steps, or 0 for none, got {self.preview_every}.")
+            least, most = self.normal_probability.bounds()
+            if least < 0.0 or most > 1.0:
+                raise ValueError(f"normal_probability must stay in [0, 1], got {least:g} to {most:g}.")
+            if most > 0.0 and self.buffer != "rgb":
+                raise ValueError(f"normal_probability needs buffer: rgb, got '{self.buffer}'.")
+            if self.latent_until < 0:
+                raise ValueError(f"latent_until: expected a step, or 0 for none, got {self.latent_until}.")
+            if self.latent_until > 0 and self.buffer != "normal":
+                raise ValueError(f"latent_until needs buffer: normal, got '{self.buffer}'.")
             if self.gradient_clip is not None and self.gradient_clip.bounds()[0] <= 0.0:
                 raise ValueError("gradient_clip must stay positive; leave it out to clip nothing.")
 
@@ -123,6 +142,11 @@ class Guidance(Component, nn.Module, Term, ABC):
         self.prior = prior
         problems = self.misfits(config, prior.traits)
         of_prior = prior.needs_of(prior.config)
+        if config.latent_until > 0 and prior.traits.space == "latent" and prior.sample_shape[0] != _STACKED:
+            message = (
+                f"makes latents of {_STACKED} channels, but the prior's have {prior.sample_shape[0]}. Leave it out."
+            )
+            problems.append(Problem("latent_until", message))
         if config.buffer == "latent" and Buffer.RGB in of_prior:
             problems.append(Problem("buffer", "'latent' has no colours, whose edges the prior's ControlNet follows."))
         if problems:
@@ -157,6 +181,9 @@ class Guidance(Component, nn.Module, Term, ABC):
                 "'latent' asks for a prior that works on latents, such as Stable Diffusion; this one works on pixels."
             )
             problems.append(Problem("buffer", f"{problem} Use 'rgb'."))
+        if config.latent_until > 0 and traits.space != "latent":
+            problem = "asks for a prior that works on latents, such as Stable Diffusion; this one works on pixels."
+            problems.append(Problem("latent_until", f"{problem} Leave it out."))
         if traits.takes_image and config.source_image is None:
             problems.append(Problem("source_image", "is missing, but the prior edits an image: name the one to edit."))
         if config.source_image is not None and not (traits.takes_image or cls.compares_source):
@@ -168,6 +195,8 @@ class Guidance(Component, nn.Module, Term, ABC):
     def needs_of(cls, config: Config) -> frozenset[Buffer]:
         """The image that the prior looks at, and what the perturbation and the prior's ControlNet read of the render."""
         needs = frozenset({Buffer(config.buffer)})
+        needs |= {Buffer.OPACITY} if config.latent_until > 0 else set()
+        needs |= {Buffer.NORMAL} if config.normal_probability.bounds()[1] > 0.0 else set()
         needs |= PERTURBATIONS.find(PERTURBATIONS.name_of(config.perturbation)).needs
         if config.prior is not None:
             needs |= PRIORS.find(PRIORS.name_of(config.prior)).needs_of(config.prior)
@@ -195,7 +224,7 @@ class Guidance(Component, nn.Module, Term, ABC):
         """The loss whose gradient on the render is the weighted residual of the step."""
         # Priors choose their own precision: closed forms in half precision would be wrong, not just rough.
         with torch.autocast(self.prior.device.type, enabled=False):
-            clean = self.clean_sample(frame.render)
+            clean = self.clean_sample(frame.render, frame.step)
             with torch.no_grad():
                 conditions = self.conditions(frame)
                 sample = self.perturb(clean.detach(), conditions, frame)
@@ -221,21 +250,35 @@ class Guidance(Component, nn.Module, Term, ABC):
             image = self.source_image.images(frame.views)
         return conditions.showing(image, self.prior.control_image(frame.render, frame.views))
 
-    def clean_sample(self, render: RenderOutput) -> Float[Tensor, "B C H W"]:
+    def clean_sample(self, render: RenderOutput, step: StepInfo) -> Float[Tensor, "B C H W"]:
         """The render as the prior sees it, with its gradient."""
+        if step.step < self.config.latent_until:
+            opacity = render.require(Buffer.OPACITY, f"guidance '{self.name}'").float()
+            stacked = torch.cat([self._buffer(render, Buffer.NORMAL), opacity], dim=-1).permute(0, 3, 1, 2)
+            return F.interpolate(stacked, self.prior.sample_shape[1:], mode="bilinear", antialias=True)
         if self.config.buffer == "latent":
-            return self._buffer(render).permute(0, 3, 1, 2)
-        return self.prior.encode(self.image(render))
+            return self._buffer(render, Buffer.LATENT).permute(0, 3, 1, 2)
+        return self.prior.encode(self.image(render, step))
 
-    def image(self, render: RenderOutput) -> Float[Tensor, "B H W 3"]:
+    def image(self, render: RenderOutput, step: StepInfo) -> Float[Tensor, "B H W 3"]:
         """What is guided, as colours in [0, 1], with its gradient; latents are decoded."""
-        buffer = self._buffer(render)
-        if self.config.buffer == "latent":
-            return self.prior.decode(buffer.permute(0, 3, 1, 2))
-        return 0.5 * buffer + 0.5 if self.config.buffer == "normal" else buffer
+        shown = self._shown(step)
+        image = self._buffer(render, shown)
+        if shown is Buffer.LATENT:
+            return self.prior.decode(image.permute(0, 3, 1, 2))
+        return 0.5 * image + 0.5 if shown is Buffer.NORMAL else image
 
-    def _buffer(self, render: RenderOutput) -> Float[Tensor, "B H W _"]:
-        return render.require(Buffer(self.config.buffer), f"guidance '{self.name}'").float()
+    def _shown(self, step: StepInfo) -> Buffer:
+        """What the prior looks at in this step."""
+        probability = self.config.normal_probability(step)
+        if probability > 0.0:
+            generator = step.generator(f"guidance.{self.name}.normal")
+            if float(torch.rand((), generator=generator)) < probability:
+                return Buffer.NORMAL
+        return Buffer(self.config.buffer)
+
+    def _buffer(self, render: RenderOutput, buffer: Buffer) -> Float[Tensor, "B H W _"]:
+        return render.require(buffer, f"guidance '{self.name}'").float()
 
     def perturb(self, clean: Float[Tensor, "B C H W"], conditions: Conditions, frame: Frame) -> NoisySample:
         """Clean samples with noise, at timesteps that are a function of the step alone."""

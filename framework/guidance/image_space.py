@@ -50,5 +50,7 @@ class ImageSpace(Guidance):
             predicted = sample.clean - sigma / alpha.clamp(min=1e-3) * residual  # eps_hat is residual + eps
             target = self.prior.decode(predicted).permute(0, 3, 1, 2)
             weight = self.weighting(self.prior.schedule, sample.timestep) * alpha / sigma
-        image = resize(self.image(frame.render).permute(0, 3, 1, 2), height=target.shape[2], width=target.shape[3])
+        image = resize(
+            self.image(frame.render, frame.step).permute(0, 3, 1, 2), height=target.shape[2], width=target.shape[3]
+        )
         return {"image": factor * surrogate_loss(image, weight * (image - target).detach())}

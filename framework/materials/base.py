@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,9 @@ from framework.core.component import Component
 from framework.core.step import StepInfo
 from framework.structures.field import Attribute, ShadingPoints
 from framework.structures.views import Lights
+
+_MARGIN = 0.01
+"""By how much colours that features are to show stay away from 0 and 1, where these would be infinite."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Material(Component, nn.Module, ABC):
     """How a surface looks; `needs` are the attributes it asks of the geometry."""
 
     needs: frozenset[Attribute] = frozenset({Attribute.FEATURES})
+    has_latents: ClassVar[bool] = False
+    """Whether it knows latents of a diffusion model's autoencoder beside colours."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):
@@ -74,6 +80,22 @@ class Material(Component, nn.Module, ABC):
     @abstractmethod
     def base_color(self, features: Float[Tensor, "N F"], step: StepInfo) -> Float[Tensor, "N 3"]:
         """Colour of each point without light, in [0, 1], sRGB: what is baked into a texture."""
+
+    def features_of(self, surface: Float[Tensor, "N C"]) -> Float[Tensor, "N K"]:
+        """The first features by which it shows a surface: the inverse of `surface`, as near as its range allows.
+
+        Args:
+            surface: As `SurfaceProperties.stacked` has it; base colour, or with roughness and metallic.
+        """
+        return torch.logit(surface[:, :3].clamp(_MARGIN, 1.0 - _MARGIN))
+
+    def latents(self, features: Float[Tensor, "N F"]) -> Float[Tensor, "N C"]:
+        """Latents of each point, of materials that have some."""
+        raise NotImplementedError(f"{type(self).__name__} has no latents.")
+
+    def latents_of_color(self, colors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape C"]:
+        """Latents that stand for colours in [0, 1], sRGB, of materials that have some."""
+        raise NotImplementedError(f"{type(self).__name__} has no latents.")
 
     def surface(self, features: Float[Tensor, "N F"], step: StepInfo) -> SurfaceProperties:
         """All that is baked into textures; of most materials the base colour alone."""

@@ -22,6 +22,7 @@ from framework.structures.field import Attribute, ShadingPoints
 from framework.structures.views import Lights
 
 _METALLIC_SHIFT = -2.0  # a new scene is hardly metallic: metals have no colour of their own where nothing is mirrored
+_SMALLEST_SHARE = 0.01  # of a range that features are asked to show, as its ends are infinitely far
 _LARGEST_OFFSET = 0.5  # of each component, so that an offset normal never points into the surface
 
 
@@ -104,6 +105,17 @@ class PhysicallyBased(Material):
             normal_offset=_LARGEST_OFFSET * torch.tanh(features[:, 5:8]) if self.config.normal_map else None,
         )
 
+    def features_of(self, surface: Float[Tensor, "N C"]) -> Float[Tensor, "N K"]:
+        """Features of base colour, and of metallic and roughness where they are known."""
+        color = super().features_of(surface)
+        if surface.shape[1] < 5:
+            return color
+        roughness, metallic = (
+            torch.logit(_share(surface[:, channel], ends).clamp(_SMALLEST_SHARE, 1.0 - _SMALLEST_SHARE))
+            for channel, ends in ((3, self.config.roughness_range), (4, self.config.metallic_range))
+        )
+        return torch.cat([color, (metallic - _METALLIC_SHIFT)[:, None], roughness[:, None]], dim=1)
+
     def _turn(self, step: StepInfo) -> float:
         if not (self.config.random_rotation and step.is_training):
             return 0.0
@@ -112,3 +124,10 @@ class PhysicallyBased(Material):
 
 def _between(share: Float[Tensor, "N"], ends: tuple[float, float]) -> Float[Tensor, "N"]:
     return ends[0] + (ends[1] - ends[0]) * share
+
+
+def _share(value: Float[Tensor, "N"], ends: tuple[float, float]) -> Float[Tensor, "N"]:
+    """The inverse of `_between`; one half where both ends are the same."""
+    if ends[0] == ends[1]:
+        return torch.full_like(value, 0.5)
+    return (value - ends[0]) / (ends[1] - ends[0])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from framework.ops.backends import AUTO, load
 from framework.structures.rays import Rays, RaySamples
+
+_SMALLEST_SLOPE = 1e-12
 
 
 def sample_occupied(
@@ -52,3 +55,11 @@ def sample_occupied(
 def steps_across(radius: float, step_length: float) -> int:
     """Most intervals of `step_length` that a ray can have within the cube of half side `radius`."""
     return math.ceil(2.0 * math.sqrt(3.0) * radius / step_length) + 1
+
+
+def cube_interval(rays: Rays, radius: float, near: float) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
+    """Distances at which rays enter the cube, or pass `near`, and leave it; entry >= leave where they miss it."""
+    slope = torch.where(rays.directions.abs() < _SMALLEST_SLOPE, _SMALLEST_SLOPE, rays.directions)
+    low, high = (-radius - rays.origins) / slope, (radius - rays.origins) / slope
+    entry = torch.minimum(low, high).amax(dim=1).clamp(min=near)
+    return entry, torch.maximum(low, high).amin(dim=1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from framework.backgrounds.base import Background
@@ -21,16 +23,26 @@ from framework.structures.views import Views
 
 
 class Scene(nn.Module):
-    """What is optimised: a shape, how it looks, what stands behind it, and where its space is empty."""
+    """What is optimised: a shape, how it looks, what stands behind it, and where in its space there is anything.
+
+    Of the latter it knows a grid, and networks where the renderer's sampler has some.
+    """
 
     def __init__(
-        self, *, geometry: Geometry, material: Material, background: Background, occupancy: OccupancyGrid
+        self,
+        *,
+        geometry: Geometry,
+        material: Material,
+        background: Background,
+        occupancy: OccupancyGrid,
+        proposals: Iterable[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.geometry = geometry
         self.material = material
         self.background = background
         self.occupancy = occupancy
+        self.proposals = nn.ModuleList(proposals)
 
 
 class Renderer(Component, ABC):
@@ -51,6 +63,13 @@ class Renderer(Component, ABC):
     def can_draw(cls, config: Any, geometry: type[Geometry]) -> bool:
         """Whether a renderer built from `config` will draw geometries of this kind."""
         return issubclass(geometry, cls.draws) and cls.asks <= geometry.answers
+
+    @classmethod
+    def proposals(
+        cls, config: Any, *, radius: float, generator: torch.Generator, backends: dict[str, str]
+    ) -> Iterable[nn.Module]:
+        """What a renderer built from `config` learns of a scene in the cube of half side `radius`; the scene keeps it."""
+        return ()
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):

@@ -25,7 +25,7 @@ from framework.ops.backends import AUTO
 from framework.ops.rasterization import Fragments, interpolate, rasterize
 from framework.renderers.base import Renderer, Scene
 from framework.renderers.shading import shading_points
-from framework.structures.field import Attribute, FieldQuery
+from framework.structures.field import Attribute, FieldQuery, ShadingPoints
 from framework.structures.mesh import Mesh
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
@@ -37,7 +37,7 @@ _FEATURES = frozenset({Attribute.FEATURES})
 class Rasterizer(Renderer):
     """Rasterization of explicit surfaces with antialiased, differentiable outlines."""
 
-    provides = frozenset({Buffer.RGB, Buffer.OPACITY, Buffer.DEPTH, Buffer.NORMAL, Buffer.MESH})
+    provides = frozenset(Buffer) - {Buffer.SAMPLES}
     draws = SurfaceGeometry
     asks = _FEATURES
 
@@ -74,15 +74,18 @@ class Rasterizer(Renderer):
             self._draw(mesh, views[first : first + chunk], background[first : first + chunk], scene, needs, step)
             for first in range(0, len(views), chunk)
         ]
+        widths = [3, 1, 1, 3 if Buffer.NORMAL in needs else 0]
         image = torch.cat(parts)
+        color, opacity, depth, normal, latent = image.split([*widths, image.shape[-1] - sum(widths)], dim=-1)
         return RenderOutput(
-            rgb=image[..., :3],
-            opacity=image[..., 3:4],
-            depth=image[..., 4:5],
+            rgb=color,
+            opacity=opacity,
+            depth=depth,
             renderer="rasterizer",
             # Between two surfaces, too, a normal is as long as its pixel is opaque.
-            normal=_unit(image[..., 5:]) * image[..., 3:4] if Buffer.NORMAL in needs else None,
+            normal=_unit(normal) * opacity if Buffer.NORMAL in needs else None,
             mesh=mesh if Buffer.MESH in needs else None,
+            latent=latent if _has_latents(scene, needs) else None,
         )
 
     def _draw(
@@ -94,25 +97,27 @@ class Rasterizer(Renderer):
         needs: AbstractSet[Buffer],
         step: StepInfo,
     ) -> Float[Tensor, "B H W C"]:
-        """Colour, opacity, depth and, if needed, normal."""
+        """Colour, opacity, depth and, if needed, normal and latents."""
+        behind = [scene.material.latents_of_color(background)] if _has_latents(scene, needs) else []
         if len(mesh.faces) == 0:
-            return F.pad(background, (0, 5 if Buffer.NORMAL in needs else 2))
+            return torch.cat([F.pad(background, (0, 5 if Buffer.NORMAL in needs else 2)), *behind], dim=-1)
         backend = self.backends.get("rasterization", AUTO)
         fragments = rasterize(mesh.vertices, mesh.faces, views.cameras, backend=backend)
         (pixel,) = fragments.is_covered.flatten().nonzero(as_tuple=True)
         has_normals = Buffer.NORMAL in needs or Attribute.NORMALS in scene.material.needs_under(views.lights)
         normals = self._normals(mesh, fragments, pixel) if has_normals else None
-        color = self._colors(fragments, pixel, normals, views, scene, step)
+        points, features = self._seen(fragments, pixel, normals, views, scene, step)
         channels = [
-            background.reshape(-1, 3).index_copy(0, pixel, color.to(background.dtype)).view_as(background),
+            _painted(background, pixel, scene.material.shade(points, features, step)),
             fragments.is_covered[..., None].to(background.dtype),
             fragments.depth[..., None],
         ]
         if normals is not None and Buffer.NORMAL in needs:
-            channels.append(torch.zeros_like(background).view(-1, 3).index_copy(0, pixel, normals).view_as(background))
+            channels.append(_painted(torch.zeros_like(background), pixel, normals))
+        channels += [_painted(image, pixel, scene.material.latents(features)) for image in behind]
         return antialias(torch.cat(channels, dim=-1), fragments, mesh.vertices, mesh.faces, views.cameras)
 
-    def _colors(
+    def _seen(
         self,
         fragments: Fragments,
         pixel: Int[Tensor, "N"],
@@ -120,16 +125,15 @@ class Rasterizer(Renderer):
         views: Views,
         scene: Scene,
         step: StepInfo,
-    ) -> Float[Tensor, "N 3"]:
-        """What the material makes of the points seen in the pixels with these numbers."""
+    ) -> tuple[ShadingPoints, Float[Tensor, "N F"]]:
+        """The points seen in the pixels with these numbers, and their features."""
         rays = views.cameras.rays()[pixel]
         distance = fragments.depth.view(-1, 1).index_select(0, pixel)
         positions = torch.addcmul(rays.origins, rays.directions, distance)
         features = scene.geometry.query(FieldQuery(positions, step, _FEATURES)).features
         assert features is not None
         view = pixel // (views.cameras.height * views.cameras.width)
-        points = shading_points(positions, rays.directions, normals, views.lights, view)
-        return scene.material.shade(points, features, step)
+        return shading_points(positions, rays.directions, normals, views.lights, view), features
 
     def _normals(self, mesh: Mesh, fragments: Fragments, pixel: Int[Tensor, "N"]) -> Float[Tensor, "N 3"]:
         if self.config.normals == "flat":
@@ -138,6 +142,17 @@ class Rasterizer(Renderer):
         backend = self.backends.get("rasterization", AUTO)
         blended = interpolate(vertex_normals, mesh.faces, fragments, backend=backend)
         return F.normalize(blended.view(-1, 3).index_select(0, pixel), dim=-1)
+
+
+def _has_latents(scene: Scene, needs: AbstractSet[Buffer]) -> bool:
+    return Buffer.LATENT in needs and scene.material.has_latents
+
+
+def _painted(
+    image: Float[Tensor, "B H W C"], pixel: Int[Tensor, "N"], values: Float[Tensor, "N C"]
+) -> Float[Tensor, "B H W C"]:
+    """The image with these values in the pixels with these numbers."""
+    return image.reshape(-1, image.shape[-1]).index_copy(0, pixel, values.to(image.dtype)).view_as(image)
 
 
 def _unit(image: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B H W 3"]:

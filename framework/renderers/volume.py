@@ -1,31 +1,32 @@
-"""Volume rendering (NeRF, arXiv:2003.08934) with uniform steps through occupied space.
+"""Volume rendering (NeRF, arXiv:2003.08934).
 
 The geometry is asked twice: for shape and features of all samples, and for normals, which cost four values each, of the
 samples whose weight exceeds `min_weight`. With importance sampling it is asked for the shape once more before, without
 gradients, and finds more samples where that has weight. All samples are coloured; one of less weight counts as facing the
 camera, which changes a pixel by at most its weight. Density and features of all samples receive their gradients, so
-that a shape can grow out of thin fog.
+that a shape can grow out of thin fog. Which points are samples at all is a matter of the slot `sampler`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from framework.core.registries import RENDERERS
+from framework.core.component import slot
+from framework.core.registries import RENDERERS, SAMPLERS
 from framework.core.step import StepInfo
 from framework.geometry.normals import unit
 from framework.ops.backends import AUTO
 from framework.ops.compositing import composite, weights_only
-from framework.ops.importance_sampling import refine
-from framework.ops.ray_sampling import sample_occupied, steps_across
 from framework.renderers.base import Renderer, Scene
+from framework.renderers.samplers import FoundSamples, RaySampler, Search
 from framework.renderers.shading import shading_points
 from framework.structures.field import Attribute, FieldQuery, FieldSample
 from framework.structures.rays import Rays, RaySamples
@@ -43,13 +44,18 @@ class _FieldAlongRays:
     `shaded` and `normals` are None where nobody asks for them.
     """
 
-    samples: RaySamples
+    found: FoundSamples
     positions: Float[Tensor, "M 3"]
     directions: Float[Tensor, "M 3"]
     density: Float[Tensor, "M"]
     features: Float[Tensor, "M F"]
     shaded: Int[Tensor, "K"] | None
     normals: Float[Tensor, "K 3"] | None
+
+    @property
+    def samples(self) -> RaySamples:
+        """Where it was asked."""
+        return self.found.samples
 
     def all_normals(self) -> Float[Tensor, "M 3"] | None:
         """Normals of all samples; those that have none face the camera."""
@@ -66,30 +72,31 @@ class _FieldAlongRays:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """N rays composited over nothing; normals are unit vectors times opacity."""
+    """N rays composited over nothing; normals are unit vectors times opacity, latents those of the material."""
 
     color: Float[Tensor, "N 3"]
     opacity: Float[Tensor, "N"]
     depth: Float[Tensor, "N"]
     normal: Float[Tensor, "N 3"] | None
+    latent: Float[Tensor, "N C"] | None
     volume: VolumeSamples | None
+    sampler_loss: Float[Tensor, ""] | None
 
 
 class VolumeRenderer(Renderer, ABC):
     """Composites samples along rays; what remains to be said is how dense what the geometry answers is."""
 
-    provides = frozenset(Buffer) - {Buffer.MESH, Buffer.LATENT}
+    provides = frozenset(Buffer) - {Buffer.MESH}
     shape: Attribute
     """What the geometry is asked for along the rays, beside features and normals."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Renderer.Config):
         samples_per_ray: int = 96
-        """Steps along the diagonal of the cube; shorter rays and empty space take fewer."""
-        sampling: Literal["occupancy", "importance"] = "occupancy"
-        """Uniform steps through occupied space, or these and further ones where they find weight."""
-        importance_samples: int = 32
-        """Samples added on each ray that meets occupied space, with sampling: importance."""
+        """Steps along the diagonal of the cube; shorter rays and empty space take fewer. With `sampler: proposal` as many
+        on each ray that meets the cube."""
+        sampler: RaySampler.Config = slot(SAMPLERS, default="occupancy")
+        """Where samples are taken along the rays."""
         near: float = 0.05
         """Distance from the camera before which nothing is seen, world units."""
         min_weight: float = 1e-3
@@ -98,15 +105,29 @@ class VolumeRenderer(Renderer, ABC):
         """Rays drawn at once in evaluation, which bounds its memory."""
 
         def __post_init__(self) -> None:
-            if min(self.samples_per_ray, self.importance_samples, self.evaluation_rays) < 1:
-                sizes = f"{self.samples_per_ray}, {self.importance_samples} and {self.evaluation_rays}"
-                message = f"samples_per_ray, importance_samples and evaluation_rays must be positive, got {sizes}."
-                raise ValueError(message)
+            if min(self.samples_per_ray, self.evaluation_rays) < 1:
+                sizes = f"{self.samples_per_ray} and {self.evaluation_rays}"
+                raise ValueError(f"samples_per_ray and evaluation_rays must be positive, got {sizes}.")
             if self.near < 0.0 or self.min_weight < 0.0:
                 sizes = f"{self.near:g} and {self.min_weight:g}"
                 raise ValueError(f"near and min_weight must not be negative, got {sizes}.")
 
     config: Config
+
+    def __init__(self, config: Config, *, backends: dict[str, str]) -> None:
+        super().__init__(config, backends=backends)
+        self.sampler: RaySampler = SAMPLERS.build(config.sampler)
+
+    @classmethod
+    def proposals(
+        cls, config: Any, *, radius: float, generator: torch.Generator, backends: dict[str, str]
+    ) -> Iterable[nn.Module]:
+        """What the sampler learns of a scene."""
+        sampler = SAMPLERS.find(SAMPLERS.name_of(config.sampler))
+        networks: Iterable[nn.Module] = sampler.networks(
+            config.sampler, radius=radius, generator=generator, backends=backends
+        )
+        return networks
 
     @abstractmethod
     def density(self, sample: FieldSample, samples: RaySamples, scene: Scene, step: StepInfo) -> Float[Tensor, "M"]:
@@ -133,8 +154,25 @@ class VolumeRenderer(Renderer, ABC):
             depth=_joined([part.depth for part in parts]).view(*shape, 1),
             renderer=RENDERERS.name_of(self.config),
             normal=_joined(normals).view(*shape, 3) if Buffer.NORMAL in needs else None,
+            latent=self._latents(parts, opacity, background, scene, shape),
             volume=parts[0].volume,
+            sampler_loss=parts[0].sampler_loss if is_whole else None,
         )
+
+    def _latents(
+        self,
+        parts: list[_Pixels],
+        opacity: Float[Tensor, "N 1"],
+        background: Float[Tensor, "N 3"],
+        scene: Scene,
+        shape: tuple[int, int, int],
+    ) -> Float[Tensor, "B H W C"] | None:
+        """Latents over those of the background, of materials that have some."""
+        drawn = [part.latent for part in parts if part.latent is not None]
+        if not drawn:
+            return None
+        behind = scene.material.latents_of_color(background)
+        return torch.addcmul(_joined(drawn), 1.0 - opacity, behind).view(*shape, -1)
 
     def _pixels(
         self, rays: Rays, first: int, views: Views, scene: Scene, needs: AbstractSet[Buffer], step: StepInfo
@@ -144,21 +182,29 @@ class VolumeRenderer(Renderer, ABC):
         field = self._field(rays, scene, step, has_normals=has_normals, is_kept=Buffer.SAMPLES in needs)
         view = (field.samples.ray_index + first) // (views.cameras.height * views.cameras.width)
         points = shading_points(field.positions, field.directions, field.all_normals(), views.lights, view)
-        seen = scene.material.shade(points, field.features, step)
+        seen = [scene.material.shade(points, field.features, step)]
         if Buffer.NORMAL in needs and points.normals is not None:
-            seen = torch.cat([seen, points.normals], dim=1)
-        image = composite(field.density, seen, field.samples, backend=self.backends.get("compositing", AUTO))
+            seen.append(points.normals)
+        has_latents = Buffer.LATENT in needs and scene.material.has_latents
+        if has_latents:
+            seen.append(scene.material.latents(field.features))
+        backend = self.backends.get("compositing", AUTO)
+        image = composite(field.density, torch.cat(seen, dim=1), field.samples, backend=backend)
+        color, *others = image.features.split([part.shape[1] for part in seen], dim=1)
         return _Pixels(
-            color=image.features[:, :3],
+            color=color,
             opacity=image.opacity,
             depth=image.depth,
-            normal=unit(image.features[:, 3:]) * image.opacity[:, None] if Buffer.NORMAL in needs else None,
+            normal=unit(others[0]) * image.opacity[:, None] if Buffer.NORMAL in needs else None,
+            latent=others[-1] if has_latents else None,
             volume=field.with_weights(image.weights) if Buffer.SAMPLES in needs else None,
+            sampler_loss=self.sampler.loss(field.found, image.weights) if step.is_training else None,
         )
 
     def _field(self, rays: Rays, scene: Scene, step: StepInfo, *, has_normals: bool, is_kept: bool) -> _FieldAlongRays:
         """Samples along `rays` and what the geometry says of them; chooses those to shade if either flag is set."""
-        samples = self._samples(rays, scene, step)
+        found = self.sampler.find(rays, self._search(rays, scene, step))
+        samples = found.samples
         positions = samples.positions(rays)
         sample = scene.geometry.query(FieldQuery(positions, step, _FEATURES | {self.shape}))
         assert sample.features is not None
@@ -168,39 +214,16 @@ class VolumeRenderer(Renderer, ABC):
         if shaded is not None and has_normals:
             normals = scene.geometry.query(FieldQuery(positions.index_select(0, shaded), step, _NORMALS)).normals
         directions = rays.directions.index_select(0, samples.ray_index)
-        return _FieldAlongRays(samples, positions, directions, density, sample.features, shaded, normals)
+        return _FieldAlongRays(found, positions, directions, density, sample.features, shaded, normals)
 
-    def _samples(self, rays: Rays, scene: Scene, step: StepInfo) -> RaySamples:
-        samples = self._occupied_samples(rays, scene, step)
-        return samples if self.config.sampling == "occupancy" else self._refined(samples, rays, scene, step)
+    def _search(self, rays: Rays, scene: Scene, step: StepInfo) -> Search:
+        @torch.no_grad()
+        def weights(samples: RaySamples) -> Tensor:
+            sample = scene.geometry.query(FieldQuery(samples.positions(rays), step, frozenset({self.shape})))
+            density = self.density(sample, samples, scene, step)
+            return weights_only(density, samples, backend=self.backends.get("compositing", AUTO))
 
-    @torch.no_grad()
-    def _refined(self, samples: RaySamples, rays: Rays, scene: Scene, step: StepInfo) -> RaySamples:
-        """The samples, and further ones where they have weight."""
-        sample = scene.geometry.query(FieldQuery(samples.positions(rays), step, frozenset({self.shape})))
-        density = self.density(sample, samples, scene, step)
-        weights = weights_only(density, samples, backend=self.backends.get("compositing", AUTO))
-        return refine(
-            samples,
-            weights,
-            count=self.config.importance_samples,
-            jitter=_jitter(rays, step, "importance"),
-            backend=self.backends.get("importance-sampling", AUTO),
-        )
-
-    def _occupied_samples(self, rays: Rays, scene: Scene, step: StepInfo) -> RaySamples:
-        radius = scene.geometry.config.radius
-        step_length = 2.0 * 3.0**0.5 * radius / self.config.samples_per_ray
-        return sample_occupied(
-            rays,
-            scene.occupancy.is_occupied,
-            radius=radius,
-            step_length=step_length,
-            near=self.config.near,
-            jitter=_jitter(rays, step, "volume"),
-            max_samples_per_ray=steps_across(radius, step_length),
-            backend=self.backends.get("ray-sampling", AUTO),
-        )
+        return Search(scene, step, self.config.samples_per_ray, self.config.near, weights, self.backends)
 
     @torch.no_grad()
     def _shaded(self, density: Float[Tensor, "M"], samples: RaySamples) -> Int[Tensor, "K"]:
@@ -224,13 +247,6 @@ class Volume(VolumeRenderer):
         """The geometry's own."""
         assert sample.density is not None
         return sample.density
-
-
-def _jitter(rays: Rays, step: StepInfo, name: str) -> Float[Tensor, "N"] | None:
-    """Offsets in training, where equal ones on all rays would show as bands."""
-    if not step.is_training:
-        return None
-    return torch.rand(len(rays), generator=step.generator(name, rays.device), device=rays.device)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

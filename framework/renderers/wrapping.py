@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from framework.core.component import slot
 from framework.core.registries import RENDERERS
@@ -18,14 +19,14 @@ from framework.structures.cameras import Cameras
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 
-IMAGES = ("rgb", "opacity", "depth", "normal")
+IMAGES = ("rgb", "opacity", "depth", "normal", "latent")
 """Fields of a render that are images of its size."""
 
 
 class WrappingRenderer(Renderer, ABC):
     """Draws views with the renderer `base`, in another way in training."""
 
-    provides = frozenset({Buffer.RGB, Buffer.OPACITY, Buffer.DEPTH, Buffer.NORMAL, Buffer.MESH})
+    provides = frozenset(Buffer) - {Buffer.SAMPLES}
     """As far as `base` provides it; samples belong to rays of which there are others than pixels."""
 
     @dataclass(kw_only=True, frozen=True)
@@ -49,6 +50,13 @@ class WrappingRenderer(Renderer, ABC):
     def can_draw(cls, config: Any, geometry: type[Geometry]) -> bool:
         """Whether the base can."""
         return _base_class(config).can_draw(config.base, geometry)
+
+    @classmethod
+    def proposals(
+        cls, config: Any, *, radius: float, generator: torch.Generator, backends: dict[str, str]
+    ) -> Iterable[nn.Module]:
+        """What the base learns."""
+        return _base_class(config).proposals(config.base, radius=radius, generator=generator, backends=backends)
 
 
 def with_cameras(views: Views, cameras: Cameras) -> Views:

@@ -19,6 +19,7 @@ class Attribute(enum.Enum):
     FEATURES = "features"
     NORMALS = "normals"
     GRADIENT = "gradient"
+    GRID = "grid values"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class FieldSample:
         features: Input of the material, unbounded.
         normals: Unit vectors, world space, pointing out of the object.
         gradient: Of the signed distance, of length 1 where it is exact.
+        grid: All values of a regular grid over the cube, wherever the query's positions are: first what makes the shape,
+            then the features, not activated.
     """
 
     density: Float[Tensor, "N"] | None = None
@@ -53,6 +56,7 @@ class FieldSample:
     features: Float[Tensor, "N F"] | None = None
     normals: Float[Tensor, "N 3"] | None = None
     gradient: Float[Tensor, "N 3"] | None = None
+    grid: Float[Tensor, "C D H W"] | None = None
 
 
 @dataclass(frozen=True)

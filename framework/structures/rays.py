@@ -53,6 +53,14 @@ class RaySamples:
         """Length of each interval."""
         return self.ends - self.starts
 
+    @classmethod
+    def between(cls, edges: Float[Tensor, "R edges"], rays: Int[Tensor, "R"], *, num_rays: int) -> RaySamples:
+        """The intervals between edges that ascend along some of `num_rays` rays, whose numbers `rays` ascend, too."""
+        count = edges.shape[1] - 1
+        counts = rays.new_zeros(num_rays + 1).index_fill(0, rays + 1, count)
+        starts, ends = edges[:, :-1].reshape(-1), edges[:, 1:].reshape(-1)
+        return cls(rays.repeat_interleave(count), starts, ends, counts.cumsum(dim=0))
+
     def positions(self, rays: Rays) -> Float[Tensor, "M 3"]:
         """World positions of the middles."""
         origins, directions = (part.index_select(0, self.ray_index) for part in (rays.origins, rays.directions))

@@ -57,7 +57,10 @@ class RenderOutput:
         normal: Opacity-weighted world-space normals, unit length where opaque, zero outside; None unless needed.
         volume: The samples behind a volume render; None unless needed.
         mesh: The surface that was drawn, differentiable; None unless needed.
-        latent: Latents of a diffusion model's autoencoder, where these are drawn instead of colours.
+        latent: Latents of a diffusion model's autoencoder, composited over those of the background; None unless needed, and
+            of materials that have none.
+        sampler_loss: What networks that choose the samples of a volume learn from this render; None where there are none,
+            and out of training.
         renderer: Registered name of the renderer, for messages.
         extras: Further buffers registered by extensions.
     """
@@ -70,6 +73,7 @@ class RenderOutput:
     volume: VolumeSamples | None = None
     mesh: Mesh | None = None
     latent: Float[Tensor, "B h w C"] | None = None
+    sampler_loss: Float[Tensor, ""] | None = None
     extras: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     def require(self, buffer: Buffer, user: str) -> Tensor:

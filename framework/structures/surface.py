@@ -29,6 +29,14 @@ def sample_texture(texture: Float[Tensor, "H W 3"], uvs: Float[Tensor, "N 2"]) -
     return sampled[0, :, 0].T
 
 
+def resized(image: Float[Tensor, "H W C"], height: int, width: int) -> Float[Tensor, "h w C"]:
+    """The image at another size, filtered; the same one if it has that size."""
+    if image.shape[:2] == (height, width):
+        return image
+    planes = F.interpolate(image.permute(2, 0, 1)[None], (height, width), mode="bilinear", antialias=True)
+    return planes[0].permute(1, 2, 0)
+
+
 def base_color(mesh: Mesh, face: Int[Tensor, "N"], barycentric: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     """What colour a mesh has at points of its faces, in [0, 1], sRGB: of its texture, else its vertices, else white."""
     if mesh.texture is not None and mesh.uvs is not None:

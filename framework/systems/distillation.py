@@ -18,6 +18,7 @@ from framework.core.registries import (
     GEOMETRIES,
     GUIDANCES,
     LOSSES,
+    MATERIALS,
     RENDERERS,
     STREAMS,
     SYSTEMS,
@@ -28,10 +29,9 @@ from framework.data.base import ViewStream
 from framework.data.orbit_views import OrbitViews
 from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
-from framework.geometry.base import SurfaceGeometry
 from framework.renderers.base import Renderer, Scene
 from framework.structures.field import Attribute
-from framework.structures.losses import Frame, LossTerms, Term
+from framework.structures.losses import Frame, LossTerms, Term, TermOutput
 from framework.structures.render_output import Buffer, RenderOutput
 from framework.structures.views import Views
 from framework.systems.base import System
@@ -126,6 +126,8 @@ class Distillation(System):
                     problems.append(Problem(f"{where}.stream", f"no stream is called '{item.stream}'.{hint}"))
                 missing = _class_of(registry, item).needs_of(item) - renderer.provides_of(config.renderer)
                 problems += [Problem(where, _not_provided(buffer, config)) for buffer in missing]
+                if Buffer.LATENT in _class_of(registry, item).needs_of(item):
+                    problems += _latent_problems(where, config)
                 unanswered = _class_of(registry, item).asks - _class_of(GEOMETRIES, config.scene.geometry).answers
                 problems += [Problem(where, _not_answered(item, config.scene.geometry)) for item in unanswered]
         if not config.guidance and not config.losses:
@@ -163,8 +165,7 @@ class Distillation(System):
     @torch.no_grad()
     def check_state(self, step: StepInfo) -> None:
         for _, scene in self.scenes.named():
-            if isinstance(scene.geometry, SurfaceGeometry):
-                scene.geometry.check_surface(scene.geometry.surface(step))
+            scene.geometry.check_shape(step)
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """Colour, normal and opacity from all sides, one column for each view; one picture for each scene."""
@@ -234,6 +235,8 @@ class Distillation(System):
         frame = Frame(scene, views, render, step)
         for path, term in self._terms_of(name):
             terms.add(path, term(frame), weight=term.config.weight(step))
+        if render.sampler_loss is not None:
+            terms.add(f"sampler.{name}", TermOutput(losses={"histogram": render.sampler_loss}), weight=1.0)
 
     def _terms_of(self, stream: str) -> list[tuple[str, Any]]:
         named: list[tuple[str, Any]] = [(f"guidance.{name}", term) for name, term in self.guidance.items()]
@@ -293,6 +296,15 @@ def _not_provided(buffer: Buffer, config: Distillation.Config) -> str:
     providing = [other for other, cls in fitting if buffer in cls.provides_of(cls.Config())]
     advice = f"Use renderer {' or '.join(repr(item) for item in providing)}, or remove" if providing else "Remove"
     return f"needs '{buffer.value}', which renderer '{name}' does not provide. {advice} this term."
+
+
+def _latent_problems(where: str, config: Distillation.Config) -> list[Problem]:
+    """Why there are no latents to look at."""
+    if _class_of(MATERIALS, config.scene.material).has_latents:
+        return []
+    knowing = [name for name, cls in _all_of(MATERIALS) if cls.has_latents]
+    name = MATERIALS.name_of(config.scene.material)
+    return [Problem(where, f"needs 'latent', which material '{name}' does not have. Use material {_listed(knowing)}.")]
 
 
 def _not_answered(attribute: Attribute, geometry: Any) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from framework.core.component import slot
-from framework.core.registries import BACKGROUNDS, GEOMETRIES, MATERIALS
+from framework.core.registries import BACKGROUNDS, GEOMETRIES, MATERIALS, RENDERERS
 from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo, named_generator
 from framework.renderers.base import Scene
@@ -87,5 +87,19 @@ def _build_scene(config: SceneConfig, run: RunConfig, name: str) -> Scene:
         num_features=geometry.config.num_features,
         generator=named_generator(run.seed, f"{name}.material"),
     )
+    geometry.learn_look(material.features_of)
     background = BACKGROUNDS.build(config.background, generator=named_generator(run.seed, f"{name}.background"))
-    return Scene(geometry=geometry, material=material, background=background, occupancy=OccupancyGrid(config.occupancy))
+    renderer = run.system.renderer
+    proposals = RENDERERS.find(RENDERERS.name_of(renderer)).proposals(
+        renderer,
+        radius=geometry.config.radius,
+        generator=named_generator(run.seed, f"{name}.proposals"),
+        backends=run.backends,
+    )
+    return Scene(
+        geometry=geometry,
+        material=material,
+        background=background,
+        occupancy=OccupancyGrid(config.occupancy),
+        proposals=proposals,
+    )

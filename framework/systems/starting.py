@@ -110,7 +110,9 @@ def start_scenes(scenes: Scenes, run: RunConfig, path: Path) -> None:
     if path.suffix.lower() in MESH_FILES:
         step = StepInfo(0, run.trainer.max_steps, run.seed, 0, "export")
         for index, (_, scene) in enumerate(scenes.named()):
-            _shape(scene, _mesh_geometry(path, run), run, step=step, threshold=None, index=index)
+            geometry = _mesh_geometry(path, run)
+            geometry.learn_look(scene.material.features_of)
+            _shape(scene, geometry, run, step=step, threshold=None, index=index)
         return
     source = Source.open(path)
     for index, (_, scene) in enumerate(scenes.named()):
@@ -138,8 +140,9 @@ def _take_over(scene: Scene, former: Scene) -> None:
             new.load_state_dict(old.state_dict())
         else:
             _log.info("The %s begins anew: it is another one than before.", name)
-    if _shapes(scene.occupancy) == _shapes(former.occupancy):
-        scene.occupancy.load_state_dict(former.occupancy.state_dict())
+    for new, old in ((scene.occupancy, former.occupancy), (scene.proposals, former.proposals)):
+        if _shapes(new) == _shapes(old):
+            new.load_state_dict(old.state_dict())
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -12,6 +12,7 @@ from framework.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = str(ROOT / "configs" / "dreamfusion.yaml")
+REFINE = str(ROOT / "configs" / "refine.yaml")
 HEAVY = ("torch", "numpy", "diffusers", "pytorch_lightning", "rich")
 LIGHT = f"""
 import sys
@@ -100,6 +101,11 @@ def test_a_faulty_config_is_one_message_without_torch_and_status_2(
         (["--export"], "error: --run is missing"),
         (["--config", DEFAULT, "--run", "x"], "error: --run needs --validate, --test, --export or --report."),
         (["--export", "--run", "nowhere"], "error: nowhere: there is no such run folder."),
+        (
+            ["--config", DEFAULT, "--from", "a.glb", "mesh=b.glb"],
+            "error: --from, mesh= and start_from= mean the same, but name 'a.glb' and 'b.glb'. Give one of them.",
+        ),
+        (["--config", REFINE, "mesh=nowhere.glb"], "error: start_from: there is no mesh file nowhere.glb."),
         (["--config", DEFAULT, "--without", "x"], "error: extensions: custom/ holds no 'x'."),
         (["--config", DEFAULT, "extensions=[x]"], "error: extensions: custom/ holds no 'x'."),
         (
@@ -120,6 +126,17 @@ def test_two_actions_at_once_are_refused(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stop:
         main(["--train", "--export"])
     assert stop.value.code == 2 and "not allowed with argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["mesh=a.glb"], ["--from", "a.glb"], ["start_from=a.glb"], ["mesh=a.glb", "--from", "a.glb"]]
+)
+def test_what_a_run_starts_from_can_be_named_in_three_ways(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["--config", DEFAULT, "--print-config", *words]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("start_from")]
+    assert "a.glb" in line and "command line" in line
 
 
 def test_settings_may_stand_between_options() -> None:

@@ -125,6 +125,16 @@ def test_a_stage_whose_predecessor_is_missing_says_what_to_do(launch: Any, capsy
     assert launch.runs() == []
 
 
+def test_a_stage_whose_predecessor_failed_says_what_to_do(launch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch(CONFIG, *SMALL, "--stage", "field", "stages.field.trainer.max_steps=2") == 0
+    run = whole(launch)
+    run.stage("field").set_state("failed", step=1, reason="as if the surface had vanished")
+    capsys.readouterr()
+    assert launch(CONFIG, *SMALL, "--stage", "surface", f"resume={run.root}") == 2
+    assert "starts from stage 'field', which has not been finished" in capsys.readouterr().err
+    assert not run.stage("surface").checkpoints()
+
+
 def test_every_stage_is_checked_before_the_first_begins(launch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["stages.surface.system.renderer=volume", "stages.field.system.losses={shape: {type: laplacian}}"]
     assert launch(CONFIG, *SMALL, *settings) == 2

@@ -80,7 +80,7 @@ def test_a_texture_is_kept_upright_and_times_its_factor(tmp_path: Path) -> None:
     torch.testing.assert_close(base_color(mesh, upper[None], barycentric), expected, atol=1e-3, rtol=0.0)
 
 
-def test_parts_are_joined_with_the_colours_of_each(tmp_path: Path) -> None:
+def test_parts_are_joined_with_the_colours_of_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = trimesh.creation.box()
     first.visual.vertex_colors = [255, 0, 0, 255]
     second = textured((0, 255, 0), [255, 255, 255, 255])
@@ -93,6 +93,7 @@ def test_parts_are_joined_with_the_colours_of_each(tmp_path: Path) -> None:
     is_box = mesh.vertices[:, 1] > 2.0
     torch.testing.assert_close(mesh.colors[is_box], torch.tensor([[1.0, 0.0, 0.0]]).expand(int(is_box.sum()), 3))
     assert set(mesh.colors[~is_box][:, 1].round().tolist()) == {0.0, 1.0}
+    assert "of its 2 parts 1 have no texture. Its texture coordinates are not kept" in caplog.text
 
 
 def test_welding_joins_what_shares_a_place_and_drops_what_vanishes() -> None:

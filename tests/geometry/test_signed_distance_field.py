@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import trimesh
 from torch import Tensor
 
+from framework.core.errors import BrokenSurface
 from framework.core.registries import SHAPE_INITIALIZATIONS
 from framework.core.schedule import Constant, Steps
 from framework.core.step import StepInfo, named_generator
@@ -130,3 +131,14 @@ def test_it_can_be_trained_towards_another_shape() -> None:
 def test_impossible_settings_are_refused_by_name(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings)).removeprefix("initial_s")):
         SignedDistanceField.Config(**settings)
+
+
+def test_a_field_without_a_surface_is_told_from_one_that_is_small() -> None:
+    field = make(initial_shape=shape("sphere", radius=0.005))  # between all points that are looked at
+    field.check_shape(STEP)
+    field._initial_distance = lambda positions: torch.ones(len(positions))  # type: ignore[method-assign]
+    message = (
+        r"nowhere below (1|0\.99\d*), so that there is no surface any more\. Lower the learning rate of scene.geometry"
+    )
+    with pytest.raises(BrokenSurface, match=message):
+        field.check_shape(STEP)

@@ -11,13 +11,14 @@ from meshes import icosphere
 
 from framework.core.step import StepInfo, named_generator
 from framework.export.gltf import write_glb
-from framework.export.texturing import unwrap
+from framework.export.texturing import bake, unwrap
 from framework.geometry.conversion import convert
 from framework.geometry.mesh_file import edge_face_counts, load_mesh
 from framework.geometry.surface_points import surface_points
 from framework.geometry.texture_coordinates import corner_uvs, split_at_seams, warn_unless_unique
 from framework.geometry.triangle_mesh import TriangleMesh
-from framework.structures.mesh import Mesh
+from framework.materials.physically_based import PhysicallyBased
+from framework.structures.mesh import Mesh, SurfaceTextures
 from framework.structures.surface import base_color
 
 STEP = StepInfo(0, 10, mode="export")
@@ -124,3 +125,48 @@ def test_a_file_whose_coordinates_are_shared_is_delivered_without(
     write_glb(dataclasses.replace(asset, uvs=0.0 * asset.uvs), tmp_path / "flat.glb")
     assert build(tmp_path / "flat.glb", color_iterations=0).delivered(STEP).uvs is None
     assert "flat.glb: 100 % of its surface share their texels" in caplog.text
+
+
+def shiny(asset: Mesh) -> Mesh:
+    """The asset with a roughness and a metallic of its own."""
+    orm = torch.tensor([1.0, 0.2, 0.9]).expand(32, 32, 3).contiguous()
+    return dataclasses.replace(asset, surface=SurfaceTextures(orm, torch.full((32, 32, 3), 0.5)))
+
+
+def test_roughness_and_metallic_of_the_file_stay_in_what_is_delivered(asset: Mesh, tmp_path: Path) -> None:
+    write_glb(shiny(asset), tmp_path / "shiny.glb")
+    source = build(tmp_path / "shiny.glb", color_iterations=0)
+    target = TriangleMesh.Config(size=None)
+    converted = convert(source, target, step=STEP, generator=named_generator(0, "start"), backends={})
+    restored = build()
+    restored.make_room(converted.state_dict())
+    restored.load_state_dict(converted.state_dict())
+    for geometry in (source, converted, restored):
+        assert isinstance(geometry, TriangleMesh)
+        surface = geometry.delivered(STEP).surface
+        assert surface is not None and surface.normal is not None
+        torch.testing.assert_close(surface.orm[0, 0], torch.tensor([1.0, 0.2, 0.9]), atol=3e-3, rtol=0.0)
+
+
+def test_features_learn_what_a_physically_based_material_shows_of_the_file(asset: Mesh, tmp_path: Path) -> None:
+    write_glb(shiny(asset), tmp_path / "shiny.glb")
+    geometry = build(tmp_path / "shiny.glb", num_features=5, color_iterations=80)
+    material = PhysicallyBased(PhysicallyBased.Config(), num_features=5, generator=named_generator(0, "material"))
+    geometry.learn_look(material.features_of)
+    with torch.no_grad():
+        found = material.surface(geometry.features(geometry.vertices, STEP), STEP)
+    assert found.roughness is not None and found.metallic is not None
+    torch.testing.assert_close(found.roughness.mean(), torch.tensor(0.2), atol=0.05, rtol=0.0)
+    torch.testing.assert_close(found.metallic.mean(), torch.tensor(0.891), atol=0.05, rtol=0.0)  # 0.9 is out of reach
+
+
+def test_baking_keeps_the_textures_that_the_material_says_nothing_of(asset: Mesh) -> None:
+    whole = shiny(asset)
+    matte = bake(whole, lambda positions, normals: torch.rand_like(positions), texture_size=16)
+    assert matte.surface is whole.surface
+    own = bake(whole, lambda positions, normals: torch.full((len(positions), 5), 0.4), texture_size=16)
+    assert own.surface is not None and own.surface.normal is not None
+    torch.testing.assert_close(own.surface.orm[..., 1:], torch.full((16, 16, 2), 0.4))
+    torch.testing.assert_close(
+        own.surface.normal, torch.full((16, 16, 3), 0.5)
+    )  # the file's, at the size of the others

@@ -52,6 +52,7 @@ def test_without_a_file_it_is_a_sphere_half_as_wide_as_the_cube() -> None:
 
 def test_features_learn_the_colours_of_the_file(ball: Path) -> None:
     geometry = build(ball, size=1.2, color_iterations=60)
+    geometry.learn_look(torch.logit)
     _, _, points = surface_points(geometry.surface(STEP), 2000, named_generator(1, "points"))
     points = points[points[:, 2].abs() > 0.1]
     with torch.no_grad():
@@ -63,6 +64,7 @@ def test_features_learn_the_colours_of_the_file(ball: Path) -> None:
 
 def test_colours_are_left_alone_if_that_is_wished(ball: Path) -> None:
     geometry, plain = build(ball, color_iterations=0), build()
+    geometry.learn_look(torch.logit)
     for part in ("encoding", "mlp"):
         for first, second in zip(getattr(geometry, part).parameters(), getattr(plain, part).parameters(), strict=True):
             assert torch.equal(first, second)

@@ -5,7 +5,7 @@ import torch
 
 from framework.core.errors import MissingBuffer
 from framework.core.registries import COMBINATIONS, CONDITIONERS, TIMESTEPS, WEIGHTINGS
-from framework.core.schedule import Constant, Steps
+from framework.core.schedule import Constant, Ramp, Steps
 from framework.core.step import StepInfo
 from framework.guidance.combination import ClassifierFree
 from framework.guidance.rules import score_distillation_residual
@@ -160,9 +160,23 @@ def test_normals_are_shown_as_colours(prior, frame, views):
     guidance = _guidance(prior, buffer="normal")
     normal = (2.0 * prior.truth(views) - 1.0).requires_grad_()
     assert guidance.needs == frozenset({Buffer.NORMAL})
-    clean = guidance.clean_sample(frame(torch.zeros(2, 8, 8, 3), views, STEP, normal).render)
+    clean = guidance.clean_sample(frame(torch.zeros(2, 8, 8, 3), views, STEP, normal).render, STEP)
     assert torch.allclose(clean, prior.encode(prior.truth(views)), atol=1e-6)
     assert clean.requires_grad
+
+
+def test_normals_take_the_place_of_colours_in_a_share_of_the_steps(prior, frame, views):
+    guidance = _guidance(prior, normal_probability=Ramp("linear", 0.0, 1.0, between=(0.0, 200.0)))
+    normal = 2.0 * prior.truth(views) - 1.0
+    assert guidance.needs == frozenset({Buffer.RGB, Buffer.NORMAL})
+    shown = []
+    for index in range(200):
+        step = StepInfo(index, 200)
+        clean = guidance.clean_sample(frame(torch.zeros(2, 8, 8, 3), views, step, normal).render, step)
+        shown.append(bool(clean.max() > -1.0 + 1e-6))
+    assert shown[0] is False and sum(shown[:50]) < 20 and sum(shown[150:]) > 35
+    with pytest.raises(ValueError, match="normal_probability needs buffer: rgb, got 'normal'"):
+        ScoreDistillation.Config(buffer="normal", normal_probability=Constant(0.5))
 
 
 def test_a_missing_buffer_names_the_guidance(prior, frame, views):

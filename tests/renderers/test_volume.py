@@ -12,6 +12,7 @@ from torch import Tensor
 
 from framework.core.step import StepInfo, named_generator
 from framework.renderers.base import Scene
+from framework.renderers.samplers import Importance
 from framework.renderers.volume import Volume
 from framework.structures.rays import Rays
 from framework.structures.render_output import Buffer, RenderOutput
@@ -226,7 +227,7 @@ def test_only_needed_buffers_are_there(make_scene: Make) -> None:
 
 
 def importance(coarse: int, fine: int) -> Volume:
-    return Volume(Volume.Config(samples_per_ray=coarse, sampling="importance", importance_samples=fine), backends=TORCH)
+    return Volume(Volume.Config(samples_per_ray=coarse, sampler=Importance.Config(count=fine)), backends=TORCH)
 
 
 def test_importance_samples_find_the_surface_of_a_ball_better_than_as_many_steps(make_solid: Make) -> None:
@@ -283,7 +284,7 @@ def test_importance_sampling_jitters_in_training_alone(make_scene: Make) -> None
 
 
 @pytest.mark.parametrize(
-    "settings", [{"samples_per_ray": 0}, {"importance_samples": 0}, {"near": -1.0}, {"min_weight": -1.0}]
+    "settings", [{"samples_per_ray": 0}, {"evaluation_rays": 0}, {"near": -1.0}, {"min_weight": -1.0}]
 )
 def test_impossible_settings_are_refused_by_name(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):

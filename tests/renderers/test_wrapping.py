@@ -27,7 +27,7 @@ def test_it_draws_what_its_base_draws(name: str, base: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_provides_the_images_and_the_mesh_of_its_base(name: str) -> None:
-    images = {Buffer.RGB, Buffer.OPACITY, Buffer.DEPTH, Buffer.NORMAL}
+    images = {Buffer.RGB, Buffer.OPACITY, Buffer.DEPTH, Buffer.NORMAL, Buffer.LATENT}
     for base, expected in (("volume", images), ("rasterizer", images | {Buffer.MESH})):
         config = RENDERERS.find(name).Config(base=RENDERERS.find(base).Config())
         assert RENDERERS.find(name).provides_of(config) == expected

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from framework.core.config import load_config
+from framework.core.errors import ConfigError
 from framework.core.registries import RENDERERS, SYSTEMS
 from framework.core.step import StepInfo
 from framework.diffusion.analytic import AnalyticPrior
@@ -216,6 +217,18 @@ def test_a_stream_is_rendered_in_the_steps_that_it_is_due(small: Path) -> None:
     )
     seen = ["loss/losses.rarely" in system.training_step(StepInfo(step, 10)).logs() for step in range(4)]
     assert seen == [True, False, False, True]
+
+
+def test_proposals_are_trained_beside_the_scene_and_need_a_learning_rate(small: Path) -> None:
+    sampler = "system.renderer.sampler={type: proposal, rounds: [16]}"
+    with pytest.raises(ConfigError, match=r"'scene.proposals.0.*' would not be trained"):
+        built(small, sampler).optimizer().build(built(small, sampler))
+    system = built(small, sampler, "system.optimizer.parameters={scene: {learning_rate: 0.01}}")
+    before = {name: value.clone() for name, value in system.state_dict().items() if ".proposals." in name}
+    logs = system.training_step(StepInfo(0, 10)).logs()
+    assert logs["weight/sampler.random"] == 1.0 and float(logs["loss/sampler.random"]) > 0.0
+    train(system, 2)
+    assert before and all(not torch.equal(system.state_dict()[name], value) for name, value in before.items())
 
 
 def test_only_what_the_terms_of_a_stream_need_is_asked_of_the_renderer(small: Path) -> None:

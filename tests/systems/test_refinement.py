@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
@@ -18,8 +19,10 @@ from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory
 from framework.core.stages import load_stages
 from framework.data.orbit_views import OrbitViews
+from framework.export.gltf import write_glb
 from framework.export.loading import load_glb
 from framework.export.turntable import write_turntable
+from framework.structures.mesh import SurfaceTextures
 from framework.structures.views import Views
 from framework.systems.refinement import compare_with_asset
 
@@ -88,12 +91,16 @@ def test_a_noisy_surface_heals_where_its_vertices_are_free(launch: Any, tmp_path
 
 
 def test_a_run_of_no_steps_gives_back_what_the_file_looks_like(launch: Any, tmp_path: Path) -> None:
-    write_asset(tmp_path / "asset.glb", toy_surface(PROMPT))
+    asset = write_asset(tmp_path / "asset.glb", toy_surface(PROMPT))
+    orm = torch.tensor([1.0, 0.2, 0.8]).expand(64, 64, 3).contiguous()
+    write_glb(dataclasses.replace(asset, surface=SurfaceTextures(orm)), tmp_path / "asset.glb")
     still = "system.optimizer.parameters={scene.geometry: 0, scene.geometry.encoding: 0, scene.geometry.mlp: 0}"
     still = still.replace(": 0", ": {learning_rate: 0}")
     run = refine(launch, tmp_path / "asset.glb", "trainer.max_steps=1", still)
     assert mean(run, "result against asset") > 30.0
     assert mean(run, "result against scene") > mean(run, "asset against scene") - 1.5
+    surface = load_glb(run.model).surface  # which the run's matte material says nothing of
+    assert surface is not None and torch.allclose(surface.orm, orm, atol=3e-3)
 
 
 @pytest.fixture

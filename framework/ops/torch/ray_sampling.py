@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from framework.ops.ray_sampling import steps_across
+from framework.ops.ray_sampling import cube_interval, steps_across
 from framework.structures.rays import Rays, RaySamples
 
 _CANDIDATES_AT_ONCE = 1 << 21
-_SMALLEST_SLOPE = 1e-12
 
 
 @torch.no_grad()
@@ -49,7 +48,7 @@ def _march(
     rays: Rays, occupancy: Tensor, radius: float, step_length: float, near: float, jitter: Tensor, num_steps: int
 ) -> tuple[Float[Tensor, "N K"], Bool[Tensor, "N K"]]:
     """Beginning of every interval, and whether its middle lies in an occupied cell."""
-    entry, leave = _cube_interval(rays, radius, near)
+    entry, leave = cube_interval(rays, radius, near)
     step = torch.arange(num_steps, device=rays.device, dtype=torch.float32)
     starts = entry[:, None] + (step + jitter[:, None]) * step_length  # (N, K)
     middles = starts + 0.5 * step_length
@@ -61,11 +60,3 @@ def _march(
         along = ((position + radius) * (0.5 * resolution / radius)).floor().clamp(0, resolution - 1)
         cell = cell * resolution + along.long()
     return starts, is_kept & occupancy.reshape(-1)[cell]
-
-
-def _cube_interval(rays: Rays, radius: float, near: float) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
-    """Distances at which rays enter the cube, or pass `near`, and leave it; entry >= leave where they miss it."""
-    slope = torch.where(rays.directions.abs() < _SMALLEST_SLOPE, _SMALLEST_SLOPE, rays.directions)
-    low, high = (-radius - rays.origins) / slope, (radius - rays.origins) / slope
-    entry = torch.minimum(low, high).amax(dim=1).clamp(min=near)
-    return entry, torch.maximum(low, high).amin(dim=1)
