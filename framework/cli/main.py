@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from framework.core import slurm
 from framework.core.errors import ConfigError, Interrupted, UserError
 from framework.diffusion.families.support import RECORDS
+from framework.systems.full_disk import is_disk_full, no_room_for
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder, where configs/ and custom/ lie."""
@@ -85,11 +87,14 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(list(arguments))
     _show_log(verbose=options.verbose)
     try:
-        return _dispatch(options, parser)
-    except UserError as error:
-        if options.verbose:
+        status = _dispatch(options, parser)
+        if status == slurm.STOPPED:
+            slurm.requeue()  # Last of all: SLURM may end this process at once.
+        return status
+    except (UserError, OSError) as error:
+        if options.verbose or not (isinstance(error, UserError) or is_disk_full(error)):
             raise
-        _print_error(error)
+        _print_error(error if isinstance(error, UserError) else no_room_for(error))
         return 2
     except (KeyboardInterrupt, Interrupted):
         print("Interrupted.", file=sys.stderr)

@@ -95,7 +95,8 @@ class RunConfig:
     output_root: str = "outputs"
     """Folder below which run folders are made."""
     resume: str | None = None
-    """A run folder, a checkpoint, or `last`: the newest unfinished run of this name and prompt."""
+    """A run folder, a checkpoint, or `last`: the newest unfinished run of this name and prompt, if possible with a
+    checkpoint."""
     start_from: str | None = None
     """Where the scene comes from, instead of from nothing: a run folder, a mesh file, or an earlier one of the `stages`. What
     is of another kind there is converted."""

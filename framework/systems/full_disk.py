@@ -16,6 +16,17 @@ class DiskFull(UserError):
     """There was no room for too long."""
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Whether a file could not be written for want of room."""
+    return error.errno in _FULL
+
+
+def no_room_for(error: OSError) -> DiskFull:
+    """What to tell the user of an `error` for want of room that stopped more than a checkpoint."""
+    what = f"{error.filename} cannot be written" if error.filename else "a file cannot be written"
+    return DiskFull(f"The disk is full: {what} ({error.strerror}). What was saved before stays. Make room and resume.")
+
+
 class Writes:
     """Does what writes files, and lives with a full disk.
 
@@ -33,7 +44,7 @@ class Writes:
         try:
             write()
         except OSError as error:
-            if error.errno not in _FULL:
+            if not is_disk_full(error):
                 raise
             if not self._is_full:
                 _log.warning("The disk is full: %s cannot be written (%s). Training goes on.", what, error.strerror)
