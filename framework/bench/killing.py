@@ -45,9 +45,7 @@ class Command:
         process.join()
         if process.exitcode:
             tail = "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_SHOWN:])
-            raise BenchError(
-                f"'launch.py {' '.join(self.arguments)}' ended with status {process.exitcode}:\n{tail}"
-            )
+            raise BenchError(f"'launch.py {' '.join(self.arguments)}' ended with status {process.exitcode}:\n{tail}")
         return time.monotonic() - started
 
     def kill(self, is_time: Callable[[float], bool]) -> bool:

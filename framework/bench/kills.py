@@ -25,6 +25,7 @@ CONFIGS = (ROOT / "configs" / "dreamfusion.yaml", *sorted((ROOT / "configs" / "d
 KILLS = 50
 _STEPS = 8
 _SAVED = range(2, _STEPS + 1, 2)
+_WRITTEN = ".step-"  # How the temporary name of a checkpoint begins while it is being written.
 _ATTEMPTS = 20  # A process may end before the moment at which it was to be killed.
 
 
@@ -55,7 +56,11 @@ def _kills(configs: Sequence[Path], count: int, pictures: Path) -> Outcome:
         measures=(
             Measure(name="kills", value=len(results), at_least=count),
             Measure(name="ends that are bit-equal", value=sum(item.ends_equal for item in results), at_least=count),
-            Measure(name="kills while a checkpoint was written", value=sum(item.was_saving for item in results)),
+            Measure(
+                name="kills while a checkpoint was written",
+                value=sum(item.was_saving for item in results),
+                at_least=count // 10,
+            ),
             Measure(name="kills before the first checkpoint", value=sum(not item.had_saved for item in results)),
         ),
         note="Compared are all tensors of the last checkpoint of each stage, the optimizer's included, and metrics.csv.",
@@ -101,18 +106,25 @@ class _Alone:
         """
         for attempt in range(_ATTEMPTS):
             own = folder / str(attempt)
-            moment, saved = draw.uniform(0.0, self.seconds), draw.choice(_SAVED)
-            pattern = f"*/*/**/.step-{saved:06d}-*"  # The temporary name of a checkpoint that is being written.
-            command = _command(self.settings, own)
-            if command.kill(lambda now: any(own.glob(pattern)) if while_saving else now > moment):
+            moment, step = draw.uniform(0.0, self.seconds), draw.choice(_SAVED)
+            is_time = partial(_is_saving, own, step) if while_saving else partial(_is_later, moment)
+            if _command(self.settings, own).kill(is_time):
                 break
         else:
             raise BenchError(f"{folder}: each of {_ATTEMPTS} runs ended before it could be killed.")
-        was_saving = any(own.glob("*/*/**/.step-*"))
+        was_saving = any(own.glob(f"*/*/**/{_WRITTEN}*"))
         had_saved = any(own.glob("*/*/**/step-*"))
         resume = ["resume=last"] if _runs(own) else []  # Before there is a folder, there is nothing to go on with.
         _command((*self.settings, *resume), own).finish()
         return Killed(not differences(self.end, _end(own)), was_saving, had_saved)
+
+
+def _is_later(moment: float, seconds: float) -> bool:
+    return seconds > moment
+
+
+def _is_saving(folder: Path, step: int, seconds: float) -> bool:
+    return any(folder.glob(f"*/*/**/{_WRITTEN}{step:06d}-*"))
 
 
 def _command(settings: Sequence[str], folder: Path) -> Command:

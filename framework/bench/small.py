@@ -12,6 +12,8 @@ from framework.core.stages import load_stages
 _SIZES: dict[tuple[str, ...], int] = {
     ("prior", "image_size"): 16,
     ("prior", "views"): 16,
+    ("system", "scene", "geometry", "resolution"): 16,
+    ("system", "scene", "geometry", "encoding", "num_levels"): 4,
     ("system", "scene", "occupancy", "resolution"): 8,
     ("system", "renderer", "samples_per_ray"): 24,
     ("system", "streams", "*", "height"): 16,

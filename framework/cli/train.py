@@ -171,7 +171,7 @@ def build(
     config: RunConfig, directory: RunDirectory, checkpoints: Sequence[Path], options: argparse.Namespace
 ) -> tuple[System, Shell]:
     """The system and its shell, restored from the first whole one of `checkpoints` if there are any."""
-    from framework.core.checkpoint import check_same_components, load_newest
+    from framework.core.checkpoint import check_parts, check_same_components, load_newest
     from framework.systems.optimization import freeze
 
     target = device(options.gpu)
@@ -179,6 +179,7 @@ def build(
     content = None
     if checkpoints:
         content, checkpoint = load_newest(checkpoints)
+        check_parts(content, checkpoint)
         check_same_components(content["config"]["system"], dump(config)["system"], checkpoint)
     system = SYSTEMS.build(config.system, run=config, device=target)
     if content is not None:

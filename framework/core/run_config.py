@@ -113,7 +113,7 @@ class RunConfig:
     backends: dict[str, str] = field(default_factory=dict)
     """Requested implementation by operation, such as {hash-encoding: torch}; the others are chosen automatically."""
     extensions: list[str] | None = None
-    """Modules of custom/ to load; by default all of them."""
+    """Extensions to load, of custom/ and of installed packages; by default all of them."""
 
     def __post_init__(self) -> None:
         if self.name.strip(".") == "" or "/" in self.name:

@@ -92,6 +92,23 @@ def freeze(system: nn.Module, paths: Iterable[str]) -> None:
             parameter.requires_grad_(False)
 
 
+def check_scene_paths(system: nn.Module, paths: Iterable[str], *, frozen: Iterable[str], terms: Iterable[str]) -> None:
+    """Check the paths of an optimizer and of what is `frozen` as soon as there are scenes, before weights are read.
+
+    Args:
+        system: What holds the scenes, and nothing else so far.
+        paths: The optimizer's.
+        frozen: The paths of `freeze`; the parameters below them are frozen.
+        terms: Names of the guidances, whose own parameters come later.
+
+    Raises:
+        ConfigError: As `freeze` and `group_parameters` do; paths below `terms` are left to them.
+    """
+    later = {f"guidance.{name}" for name in terms} | {"guidance"}
+    freeze(system, [path for path in frozen if not _prefixes(path) & later])
+    group_parameters(system, [path for path in paths if not _prefixes(path) & later])
+
+
 def group_parameters(system: nn.Module, paths: Iterable[str]) -> dict[str, list[nn.Parameter]]:
     """Trainable parameters of `system` by the longest of `paths` that covers each.
 

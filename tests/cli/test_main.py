@@ -100,8 +100,8 @@ def test_a_faulty_config_is_one_message_without_torch_and_status_2(
         (["--export"], "error: --run is missing"),
         (["--config", DEFAULT, "--run", "x"], "error: --run needs --validate, --test, --export or --report."),
         (["--export", "--run", "nowhere"], "error: nowhere: there is no such run folder."),
-        (["--config", DEFAULT, "--without", "x"], "error: extensions: custom/ holds no 'x'."),
-        (["--config", DEFAULT, "extensions=[x]"], "error: extensions: custom/ holds no 'x'."),
+        (["--config", DEFAULT, "--without", "x"], "error: --without: neither custom/ nor an installed package"),
+        (["--config", DEFAULT, "extensions=[x]"], "error: extensions: neither custom/ nor an installed package"),
         (
             ["--config", DEFAULT, "extensions=x"],
             "error: extensions: expected a list of names, such as [x], got 'x'. (command line)",

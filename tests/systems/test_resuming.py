@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from framework.bench.kills import CONFIGS, differences
 from framework.bench.small import small_settings
