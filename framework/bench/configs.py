@@ -33,8 +33,10 @@ from framework.systems.scenes import Scenes
 
 MUTANTS, PROCESSES = 1000, 50
 _USER_ERROR = 2
-_PATIENCE_SECONDS = 30
-"""What takes longer counts as hanging."""
+_PATIENCE_SECONDS = 30.0
+"""What computes longer counts as hanging."""
+_START_SECONDS = 900.0
+"""A command may have to wait for its turn on a busy machine."""
 _MEMORY = 8 * GIB
 """Address space beyond what the process has: a size without bounds is an error here instead of the machine's end."""
 _SHOWN = 5
@@ -48,7 +50,7 @@ class Verdict:
         mutant: It.
         report: What a user is told of it; None if it is valid.
         defect: What is wrong with that; None if nothing is.
-        seconds: How long the answer took.
+        seconds: How long the answer took, in time of the processor.
     """
 
     mutant: Mutant
@@ -78,7 +80,7 @@ def _judge_all(count: int, pictures: Path) -> Outcome:
             Measure(name="valid", value=len(verdicts) - refused),
             Measure(name="refused", value=refused),
             Measure(name="neither, or not clearly", value=len(defects), at_most=0),
-            Measure(name="slowest answer", value=max(item.seconds for item in verdicts), unit="s"),
+            Measure(name="slowest answer, processor time", value=max(item.seconds for item in verdicts), unit="s"),
         ),
         note="Valid means that everything up to reading weights is built: all settings, fits between parts, scenes, and "
         "the optimizer's paths. A clear report has one line for each problem, with its path, file and line, or file.",
@@ -122,7 +124,7 @@ def judge(mutant: Mutant, folder: Path) -> Verdict:
     """The verdict on a mutant, written for a moment over its source in `folder`."""
     path = folder / mutant.source
     with _written(mutant, path):
-        started = time.monotonic()
+        started = time.process_time()
         report, defect = None, None
         try:
             with _limited():
@@ -134,7 +136,7 @@ def judge(mutant: Mutant, folder: Path) -> Verdict:
                 raise
             where = traceback.extract_tb(error.__traceback__)[-1]
             defect = f"{type(error).__name__}: {str(error)[:200]} ({where.filename}:{where.lineno})"
-        return Verdict(mutant, report, defect, time.monotonic() - started)
+        return Verdict(mutant, report, defect, time.process_time() - started)
 
 
 def build(path: Path) -> None:
@@ -178,7 +180,7 @@ def is_told(verdict: Verdict, folder: Path) -> bool:
     """Whether `launch.py` ends with status 2 and the report of the verdict alone."""
     path = folder / verdict.mutant.source
     with _written(verdict.mutant, path):
-        finished = run([sys.executable, "launch.py", "--config", str(path)], timeout_seconds=_PATIENCE_SECONDS * 4)
+        finished = run([sys.executable, "launch.py", "--config", str(path)], timeout_seconds=_START_SECONDS)
     is_so = finished.status == _USER_ERROR and finished.output.strip() == (verdict.report or "").strip()
     if not is_so:
         print(f"    {verdict.mutant.source}: {verdict.mutant.change}: {finished}", flush=True)
@@ -204,16 +206,16 @@ def _limited() -> Iterator[None]:
     """With bounds on time and memory, of the main thread on Unix."""
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise Hang(f"no answer in {_PATIENCE_SECONDS} s")
+        raise Hang(f"no answer in {_PATIENCE_SECONDS:g} s")
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    handler = signal.signal(signal.SIGALRM, ring)
+    handler = signal.signal(signal.SIGPROF, ring)
     resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, before[1]))
-    signal.alarm(_PATIENCE_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, _PATIENCE_SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.signal(signal.SIGALRM, handler)
+        signal.signal(signal.SIGPROF, handler)

@@ -104,9 +104,13 @@ def check_scene_paths(system: nn.Module, paths: Iterable[str], *, frozen: Iterab
     Raises:
         ConfigError: As `freeze` and `group_parameters` do; paths below `terms` are left to them.
     """
-    later = {f"guidance.{name}" for name in terms} | {"guidance"}
-    freeze(system, [path for path in frozen if not _prefixes(path) & later])
-    group_parameters(system, [path for path in paths if not _prefixes(path) & later])
+    later = {f"guidance.{name}" for name in terms}
+
+    def is_due(path: str) -> bool:
+        return path != "guidance" and not _prefixes(path) & later
+
+    freeze(system, filter(is_due, frozen))
+    group_parameters(system, filter(is_due, paths))
 
 
 def group_parameters(system: nn.Module, paths: Iterable[str]) -> dict[str, list[nn.Parameter]]:
