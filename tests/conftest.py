@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,13 @@ SMALL = (
 )
 
 
+_NEW = pytest.StashKey[set[tuple[str, str]]]()
+"""Kind and name of all that `--registered` has added."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest tests/contracts --registered custom.sunset` holds an extension to what holds of the built-ins."""
-    text = "import MODULE first, so that what it registers is tested, too"
+    text = "import MODULE first, and run those tests alone that are about what it registers"
     parser.addoption("--registered", action="append", default=[], metavar="MODULE", help=text)
 
 
@@ -46,9 +51,35 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Import what `--registered` names before the tests are collected."""
-    for name in config.getoption("--registered"):
+    names = config.getoption("--registered")
+    before = _registered() if names else set()
+    for name in names:
         sys.path.insert(0, str(ROOT))
         importlib.import_module(name)
+    config.stash[_NEW] = _registered() - before if names else set()
+    if names and not config.stash[_NEW]:
+        raise pytest.UsageError(f"--registered: {', '.join(names)} registers nothing that is not there already.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--registered`, keep the tests that are about something of it."""
+    names = {name for _, name in config.stash[_NEW]}
+    if names:
+        chosen = [item for item in items if names & set(_words(getattr(item, "callspec", None)))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def _registered() -> set[tuple[str, str]]:
+    from framework.core.registries import ALL
+
+    return {(kind, name) for kind, registry in ALL.items() for name in registry.names()}
+
+
+def _words(callspec: Any) -> Iterator[str]:
+    """The names that a test is parametrised by, alone or in tuples."""
+    for value in [] if callspec is None else callspec.params.values():
+        yield from (item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, str))
 
 
 class Launcher:

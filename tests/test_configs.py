@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from framework.bench.small import small_settings
 from framework.cli import stages
-from framework.core.registries import CONDITIONERS, PRIORS, RENDERERS
+from framework.core.registries import CONDITIONERS, PRIORS
 from framework.core.run_config import RunConfig
 from framework.core.stages import load_stages
 from framework.core.yaml_tree import load_tree
@@ -23,21 +24,7 @@ CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if not path
 DEBUG = sorted((ROOT / "configs" / "debug").glob("*.yaml"))
 
 # Sizes only: what a config is made of stays as it is.
-SMALL = (
-    "trainer.max_steps=20",
-    "system.streams.random={height: 16, width: 16}",
-    "system.scene.occupancy={resolution: 8}",
-    "system.validation={size: 16, views: 2}",
-    "export={resolution: 24, max_faces: 200, texture_size: 64, padding: 2}",
-)
-SMALL_PRIORS = {"analytic": ("prior.image_size=16",), "oracle": ("prior.views=16",), "toybox": ()}
-
-
-def small(path: Path) -> list[str]:
-    """Settings that make each stage of a config small."""
-    drawn = {name: RENDERERS.name_of(run.system.renderer) for name, run in load_stages(path).items()}
-    volumes = [f"stages.{name}." if name else "" for name, renderer in drawn.items() if renderer == "volume"]
-    return [*SMALL, *(f"{stage}system.renderer.samples_per_ray=24" for stage in volumes)]
+EXPORT = "export={resolution: 24, max_faces: 200, texture_size: 64, padding: 2}"
 
 
 def identify(path: Path) -> str:
@@ -76,9 +63,7 @@ def test_names_of_runs_do_not_collide() -> None:
 def test_a_debug_config_trains_and_exports(path: Path, launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     short = functools.partial(write_turntable, frames=2, size=32, is_quiet=True)
     monkeypatch.setattr("framework.systems.distillation.write_turntable", short)
-    prior = load_tree(path).data["prior"]
-    kind = prior if isinstance(prior, str) else prior["type"]
-    assert launch(path, *small(path), *SMALL_PRIORS[kind]) == 0
+    assert launch(path, *small_settings(path, max_steps=20), EXPORT) == 0
     check_finished(launch)
 
 
@@ -96,7 +81,7 @@ def test_a_config_of_several_stages_trains_and_exports(name: str, launch: Any, m
     monkeypatch.setattr("framework.systems.distillation.write_turntable", short)
     path = ROOT / "configs" / f"{name}.yaml"
     size = "system.streams.random={height: 32, width: 32}"
-    assert launch(path, *small(path), "prior={type: oracle, views: 16}", size) == 0
+    assert launch(path, *small_settings(path, max_steps=20), EXPORT, "prior={type: oracle, views: 16}", size) == 0
     check_finished(launch)
 
 

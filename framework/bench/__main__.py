@@ -76,6 +76,27 @@ BENCHMARKS = {
             "Time from the command to its answer, in a new process each; medians of 5.",
             "framework.bench.start_up",
         ),
+        Benchmark(
+            "kills",
+            "Kills",
+            "Small runs of the default config and of all those in `configs/debug`, killed with SIGKILL, every second batch of "
+            "them while a checkpoint is being written and the others at moments drawn at random, then resumed with "
+            "`resume=last` and compared with the same runs left alone.",
+            "framework.bench.kills",
+        ),
+        Benchmark(
+            "configs",
+            "Mistakes in configs",
+            "Real configs with one to three random mistakes each: wrong types, names, keys, numbers, nesting, schedules, "
+            "paths of the optimizer, letters, and spellings of YAML.",
+            "framework.bench.configs",
+        ),
+        Benchmark(
+            "checkpoints",
+            "Damaged checkpoints",
+            "Copies of a run's checkpoint, damaged at random places, and files that only look like checkpoints.",
+            "framework.bench.checkpoints",
+        ),
     )
 }
 

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from framework.core import slurm
 from framework.core.errors import ConfigError, Interrupted, UserError
 from framework.diffusion.families.support import RECORDS
+from framework.systems.full_disk import is_disk_full, no_room_for
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder, where configs/ and custom/ lie."""
@@ -78,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
     )
-    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="do not load custom/NAME")
+    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="do not load the extension NAME")
     parser.add_argument("--verbose", action="store_true", help="show tracebacks of errors and debug messages")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings that override the config's")
     return parser
@@ -90,11 +92,15 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(list(arguments))
     _show_log(verbose=options.verbose)
     try:
-        return _dispatch(options, parser)
-    except UserError as error:
-        if options.verbose:
+        status = _dispatch(options, parser)
+        if status == slurm.STOPPED:
+            slurm.requeue()  # Last of all: SLURM may end this process at once.
+        return status
+    except (UserError, OSError) as error:
+        if options.verbose or not (isinstance(error, UserError) or is_disk_full(error)):
             raise
-        _print_error(error)
+        told = error if isinstance(error, UserError) else no_room_for(error)
+        print(told.report(), file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Interrupted):
         print("Interrupted.", file=sys.stderr)
@@ -188,12 +194,3 @@ def _show_log(*, verbose: bool) -> None:
     """Print what the package logs, as plain lines."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("framework").setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-def _print_error(error: UserError) -> None:
-    if isinstance(error, ConfigError) and len(error.problems) > 1:
-        print(f"{len(error.problems)} problems:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
-    else:
-        print(f"error: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ from framework.cli import train
 from framework.core.errors import ConfigError, UserError, did_you_mean
 from framework.core.files import write_text
 from framework.core.run_config import RunConfig
-from framework.core.run_directory import RunDirectory, resumed_stages
+from framework.core.run_directory import RunDirectory, resumed_stages, run_of_job
 from framework.core.stages import STAGES, within
 
 
@@ -29,9 +29,9 @@ def run(stages: Mapping[str, RunConfig], options: argparse.Namespace) -> int:
         hint = did_you_mean(options.stage, stages)
         raise ConfigError(f"--stage: this config has no stage '{options.stage}'.{hint}")
     first = next(iter(stages.values()))
-    directory = _directory(first)
-    write_text(directory.config, _yaml(stages))
+    directory = _directory(first, _yaml(stages))
     directory.note({"stages": list(stages)})
+    write_text(directory.config, _yaml(stages))
     try:
         status = _train(stages, directory, console, options)
     except BaseException as error:
@@ -100,15 +100,17 @@ def _located(name: str, config: RunConfig, stages: Mapping[str, RunConfig], dire
     return dataclasses.replace(config, start_from=str(source.root))
 
 
-def _directory(config: RunConfig) -> RunDirectory:
+def _directory(config: RunConfig, text: str) -> RunDirectory:
     place = {"output_root": config.output_root, "name": config.name, "prompt": config.prompt}
-    return RunDirectory.create(**place) if config.resume is None else resumed_stages(config.resume, **place)
+    if config.resume is not None:
+        return resumed_stages(config.resume, **place)
+    return run_of_job(text, **place) or RunDirectory.create(**place)
 
 
 def _note_failure(directory: RunDirectory, error: BaseException) -> None:
     """Record why the run ended; a run folder in which nothing was begun does not stay behind."""
     if any(path.is_dir() for path in directory.root.iterdir()):
-        directory.set_state("failed", step=0, reason=train.cause(error))
+        train.attempt(lambda: directory.set_state("failed", step=0, reason=train.cause(error)), directory)
         return
     directory.config.unlink(missing_ok=True)
     directory.remove_empty()

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from framework.core.files import write_text
 from framework.core.provenance import peak_memory, provenance
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
-from framework.core.run_directory import RunDirectory, resume_target
+from framework.core.run_directory import RunDirectory, resume_target, run_of_job
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from framework.systems.dashboards import Dashboards
     from framework.systems.lightning import Shell
 
+_log = logging.getLogger(__name__)
 _SIGNALLED = 128
 """Added to the number of the signal that ended a training, as shells do: 130 after Ctrl-C, 143 after SIGTERM."""
 
@@ -39,6 +40,8 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     resumed = _resumed(config)
     check(config)
     directory, checkpoints = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), [])
+    if resumed is not None and not checkpoints:
+        say(console, "The run was stopped before its first checkpoint, and begins again.")
     return run_in(directory, config, checkpoints, console, options)
 
 
@@ -54,6 +57,7 @@ def run_in(
     Returns the exit status.
     """
     say(console, f"Writing to {directory.root}")
+    directory.tidy()
     started = time.monotonic()
     system, shell = _prepare(config, directory, checkpoints, options)
     directory.set_state("running", step=shell.steps_done)
@@ -65,9 +69,7 @@ def run_in(
     try:
         stopped_by = fit(system, shell, directory, dashboards, console, options)
     except BaseException as error:
-        if directory.state().get("state") == "running":
-            directory.set_state("failed", step=directory.state().get("step", 0), reason=cause(error))
-        _add_costs(directory, time.monotonic() - started)
+        _note_failure(directory, error, time.monotonic() - started)
         if isinstance(error, Exception):  # Else the user wants to quit at once.
             _close(dashboards, directory)
             report(directory, console)
@@ -169,7 +171,7 @@ def build(
     config: RunConfig, directory: RunDirectory, checkpoints: Sequence[Path], options: argparse.Namespace
 ) -> tuple[System, Shell]:
     """The system and its shell, restored from the first whole one of `checkpoints` if there are any."""
-    from framework.core.checkpoint import check_same_components, load_newest
+    from framework.core.checkpoint import check_parts, check_same_components, load_newest
     from framework.systems.optimization import freeze
 
     target = device(options.gpu)
@@ -177,6 +179,7 @@ def build(
     content = None
     if checkpoints:
         content, checkpoint = load_newest(checkpoints)
+        check_parts(content, checkpoint)
         check_same_components(content["config"]["system"], dump(config)["system"], checkpoint)
     system = SYSTEMS.build(config.system, run=config, device=target)
     if content is not None:
@@ -292,6 +295,22 @@ def cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def _note_failure(directory: RunDirectory, error: BaseException, seconds: float) -> None:
+    """Record why and when a run ended."""
+    before = directory.state()
+    if before.get("state") == "running":
+        attempt(lambda: directory.set_state("failed", step=before.get("step", 0), reason=cause(error)), directory)
+    attempt(lambda: _add_costs(directory, seconds), directory)
+
+
+def attempt(note: Callable[[], None], directory: RunDirectory) -> None:
+    """Note how a run ended; where that fails, as on the full disk that ended it, say so instead."""
+    try:
+        note()
+    except OSError as error:
+        _log.warning("%s: how the run ended cannot be noted (%s).", directory.root, error.strerror)
+
+
 def _add_costs(directory: RunDirectory, seconds: float) -> None:
     """Record time and memory of a run, which may have been resumed."""
     before, peak = directory.state(), peak_memory()
@@ -311,9 +330,11 @@ def _close(dashboards: Dashboards, directory: RunDirectory) -> None:
 
 def _resumed(config: RunConfig) -> tuple[RunDirectory, list[Path]] | None:
     """The run and checkpoints to go on from, looked up before anything is imported that takes its time."""
-    if config.resume is None:
-        return None
-    return resume_target(config.resume, output_root=config.output_root, name=config.name, prompt=config.prompt)
+    place = {"output_root": config.output_root, "name": config.name, "prompt": config.prompt}
+    if config.resume is not None:
+        return resume_target(config.resume, **place)
+    run = run_of_job(yaml_text(kept_tree(config)), **place)
+    return None if run is None else (run, run.checkpoints()[::-1])
 
 
 def _quiet_lightning() -> None:

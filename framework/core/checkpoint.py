@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from framework.core.files import replacing
 from framework.core.schedule import SHAPES
 
 FORMAT = 2
-_KEYS = {"config", "step", "state"}
+_KINDS = {"config": dict, "step": int, "state": dict}
 _DIGEST_LENGTH = 64  # hexadecimal
 _CHUNK = 1 << 22
 _log = logging.getLogger(__name__)
@@ -92,9 +92,25 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # The reader stumbles over a cut or garbled file in a dozen ways.
         reason = (str(error).splitlines() or [""])[0].partition(". ")[0] or type(error).__name__
         raise _damaged(path, reason) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _KEYS:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not _is_whole(content):
         raise CheckpointError(f"{path}: is not a checkpoint of this project (format {FORMAT}).")
     return content
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    return all(type(content.get(key)) is kind for key, kind in _KINDS.items()) and content["step"] >= 0
+
+
+def check_parts(content: Mapping[str, Any], path: Path) -> None:
+    """Raise unless a checkpoint's content has all that a training goes on from.
+
+    Raises:
+        CheckpointError: Naming the first part that is missing.
+    """
+    needed = [("config", "system"), ("state", "system"), ("state", "optimizer")]
+    for part, name in needed:
+        if not isinstance(content[part].get(name), dict):
+            raise CheckpointError(f"{path}: holds no {part} of the {name}. Resume from another checkpoint.")
 
 
 def _check_seal(path: Path) -> None:

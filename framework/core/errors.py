@@ -17,11 +17,15 @@ class Problem:
 
     def __str__(self) -> str:
         where = f" ({self.location})" if self.location else ""
-        return f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}"
+        return _in_one_line(f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}")
 
 
 class UserError(Exception):
     """A fault of input, settings or surroundings; printed without a traceback, exit status 2."""
+
+    def report(self) -> str:
+        """What is printed of it."""
+        return f"error: {self}"
 
 
 class ConfigError(UserError):
@@ -30,6 +34,11 @@ class ConfigError(UserError):
     def __init__(self, problems: Iterable[Problem] | str) -> None:
         self.problems = [Problem("", problems)] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def report(self) -> str:
+        if len(self.problems) == 1:
+            return super().report()
+        return "\n".join([f"{len(self.problems)} problems:", *(f"  {problem}" for problem in self.problems)])
 
     def located(self, origin: Callable[[tuple[str, ...]], str | None]) -> ConfigError:
         """The same error; problems that know no place have that of their path."""
@@ -62,6 +71,11 @@ class BrokenSurface(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, cut short, or of another configuration."""
+
+
+def _in_one_line(text: str) -> str:
+    """`text` with line ends and other invisible characters, which come from values, as escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

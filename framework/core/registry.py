@@ -52,7 +52,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self.path_type = path_type
         self._path_names = path_names
-        self._base = base
+        self.base = base
         self._targets = dict(builtins)
         self._classes: dict[str, type[T]] = {}
 
@@ -124,10 +124,10 @@ class Registry(Generic[T]):
 
     def _check(self, name: str, cls: type) -> None:
         where = f"{self.kind}/{name} ({cls.__module__}:{cls.__qualname__})"
-        module, _, attribute = self._base.partition(":")
+        module, _, attribute = self.base.partition(":")
         base = getattr(importlib.import_module(module), attribute)
         if not issubclass(cls, base):
-            raise RegistrationError(f"{where}: must derive from {self._base}.")
+            raise RegistrationError(f"{where}: must derive from {self.base}.")
         config = cls.__dict__.get("Config")
         if config is None or "__dataclass_params__" not in vars(config):
             raise RegistrationError(f"{where}: has no dataclass called Config of its own.")

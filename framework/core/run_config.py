@@ -95,7 +95,8 @@ class RunConfig:
     output_root: str = "outputs"
     """Folder below which run folders are made."""
     resume: str | None = None
-    """A run folder, a checkpoint, or `last`: the newest unfinished run of this name and prompt."""
+    """A run folder, a checkpoint, or `last`: the newest unfinished run of this name and prompt, if possible with a
+    checkpoint."""
     start_from: str | None = None
     """Where the scene comes from, instead of from nothing: a run folder, a mesh file, or an earlier one of the `stages`. What
     is of another kind there is converted."""
@@ -112,7 +113,7 @@ class RunConfig:
     backends: dict[str, str] = field(default_factory=dict)
     """Requested implementation by operation, such as {hash-encoding: torch}; the others are chosen automatically."""
     extensions: list[str] | None = None
-    """Modules of custom/ to load; by default all of them."""
+    """Extensions to load, of custom/ and of installed packages; by default all of them."""
 
     def __post_init__(self) -> None:
         if self.name.strip(".") == "" or "/" in self.name:

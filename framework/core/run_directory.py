@@ -21,10 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from framework.core import slurm
 from framework.core.errors import CheckpointError, UserError, did_you_mean
-from framework.core.files import write_text
+from framework.core.files import remove_leftovers, write_text
 
 State = Literal["running", "interrupted", "failed", "finished"]
+_STATE = "run.json"
+_JOB = "slurm_job"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class RunDirectory:
             root = _unused(parent, stem)
             run = cls(root)
             run.set_state("running", step=0)
-            run.note({"started": datetime.now().isoformat(timespec="seconds")})
+            run.note({"started": datetime.now().isoformat(timespec="seconds"), _JOB: slurm.job()})
         except OSError as error:
             raise UserError(
                 f"output_root: cannot write to {parent}: {error.strerror or error}. Choose another folder with output_root=..."
@@ -168,9 +171,15 @@ class RunDirectory:
         return self.checkpoints()[::-1]
 
     def remove_empty(self) -> None:
-        """Remove the folder of a run that could not begin."""
-        (self.root / "run.json").unlink(missing_ok=True)
-        self.root.rmdir()
+        """Remove the folder of a run that could not begin; one that holds anything of a run stays."""
+        if {path.name for path in self.root.iterdir()} <= {_STATE}:
+            (self.root / _STATE).unlink(missing_ok=True)
+            self.root.rmdir()
+
+    def tidy(self) -> None:
+        """Remove the halves of files that a process was writing when it was killed."""
+        for folder in (self.root, self.root / "checkpoints", self.images, self.mesh):
+            remove_leftovers(folder)
 
     def set_state(self, state: State, *, step: int, reason: str | None = None) -> None:
         """Record how far the run is, for `resume=last`, and what went wrong if something did."""
@@ -179,12 +188,12 @@ class RunDirectory:
     def note(self, entries: Mapping[str, Any]) -> None:
         """Add entries to what is recorded of the run; None removes one."""
         record = {key: value for key, value in {**self.state(), **entries}.items() if value is not None}
-        write_text(self.root / "run.json", json.dumps(record) + "\n")
+        write_text(self.root / _STATE, json.dumps(record) + "\n")
 
     def state(self) -> dict[str, Any]:
         """What `set_state` and `note` recorded; empty where it cannot be read."""
         try:
-            record = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
+            record = json.loads((self.root / _STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}
@@ -193,14 +202,15 @@ class RunDirectory:
 def resume_target(resume: str, *, output_root: str, name: str, prompt: str) -> tuple[RunDirectory, list[Path]]:
     """The run folder and checkpoints that `resume=` means: a run folder, a checkpoint file, or `last`.
 
-    The first checkpoint is wanted; the others, of a run folder, are those to take where it is damaged.
+    The first checkpoint is wanted; the others, of a run folder, are those to take where it is damaged. A run that was
+    killed before its first one has none, and `last` begins it again.
 
     Raises:
         UserError: If there is nothing to resume; says where was looked.
     """
     if resume == "last":
         run = _newest_unfinished(Path(output_root) / name, prompt)
-        return run, run.candidates()
+        return run, run.checkpoints()[::-1]
     path = Path(resume)
     if path.is_file():
         return RunDirectory.open(path.absolute().parents[1]), [path]
@@ -220,9 +230,21 @@ def resumed_stages(resume: str, *, output_root: str, name: str, prompt: str) -> 
         run = _newest_unfinished(Path(output_root) / name, prompt)
     else:
         run = RunDirectory.open(Path(resume)).whole()
-    if "stages" not in run.state():
+    if "stages" not in run.state() and run.config.is_file():
         raise UserError(f"resume: {run.root} is a run without stages, but this config has some. Start a new run.")
     return run
+
+
+def run_of_job(config: str, *, output_root: str, name: str, prompt: str) -> RunDirectory | None:
+    """The run that this SLURM job began before it was put back into the queue, with the text `config` as its configuration.
+
+    None in a job that was not, or that had not come so far.
+    """
+    if not slurm.is_restarted():
+        return None
+    own = [run for run in _runs(Path(output_root) / name, prompt) if run.state().get(_JOB) == slurm.job()]
+    same = [run for run in own if run.config.is_file() and run.config.read_text(encoding="utf-8") == config]
+    return max(same, key=_start, default=None)
 
 
 def _beside(path: Path) -> str:
@@ -231,14 +253,17 @@ def _beside(path: Path) -> str:
 
 
 def _newest_unfinished(parent: Path, prompt: str) -> RunDirectory:
-    runs = [RunDirectory(path) for path in parent.glob(f"{prompt_slug(prompt)}@*") if path.is_dir()]
-    unfinished = [run for run in runs if run.state().get("state") != "finished" and _has_checkpoint(run)]
+    unfinished = [run for run in _runs(parent, prompt) if run.state().get("state") != "finished"]
     if not unfinished:
         raise UserError(
-            f"resume=last: {parent} holds no unfinished run of the prompt '{prompt}' with a checkpoint. "
+            f"resume=last: {parent} holds no unfinished run of the prompt '{prompt}'. "
             "Name a run folder instead, or leave resume out to start anew."
         )
-    return max(unfinished, key=_start)
+    return max([run for run in unfinished if _has_checkpoint(run)] or unfinished, key=_start)
+
+
+def _runs(parent: Path, prompt: str) -> list[RunDirectory]:
+    return [RunDirectory(path) for path in parent.glob(f"{prompt_slug(prompt)}@*") if path.is_dir()]
 
 
 def _has_checkpoint(run: RunDirectory) -> bool:

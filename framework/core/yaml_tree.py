@@ -15,6 +15,7 @@ from framework.core.errors import ConfigError, Problem, did_you_mean
 Path_ = tuple[str, ...]
 COMMAND_LINE = "command line"
 VARIANT = "variant="
+_MOST_VALUES = 20_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -108,11 +109,13 @@ def _read(path: Path) -> Tree:
     tree = Tree()
     try:
         node = yaml.compose(text, Loader=_Loader)
-        data = _plain(node, (), str(path), tree.origins) if node is not None else {}
+        data = _Plain(str(path), tree.origins).value(node, ()) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}.") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply, or contains itself by an alias.") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(data, dict):
@@ -127,26 +130,49 @@ def _nearby(path: Path) -> str:
     return did_you_mean(path.name, [item.name for item in path.parent.glob("*.yaml")])
 
 
-def _plain(node: yaml.Node, path: Path_, file: str, origins: dict[Path_, str]) -> Any:
-    origins[path] = f"{file}:{node.start_mark.line + 1}"
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*path, str(index)), file, origins) for index, item in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
+class _Plain:
+    """Makes plain data of a file's nodes, and notes the line of each in `origins`."""
+
+    def __init__(self, file: str, origins: dict[Path_, str]) -> None:
+        self.file = file
+        self.origins = origins
+        self.count = 0
+
+    def value(self, node: yaml.Node, path: Path_) -> Any:
+        """The data of a node at `path`.
+
+        Raises:
+            ConfigError: If a key is given twice or is no key, or aliases make the data grow without bounds.
+        """
+        line = node.start_mark.line + 1
+        self.origins[path] = f"{self.file}:{line}"
+        self.count += 1
+        if self.count > _MOST_VALUES:
+            raise ConfigError(
+                f"{self.file}:{line}: more than {_MOST_VALUES:,} values, those that aliases repeat included."
+            )
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        return self.mapping(node, path) if isinstance(node, yaml.MappingNode) else self.scalar(node)
+
+    def scalar(self, node: yaml.Node) -> Any:
         return _Loader("").construct_object(node, deep=True)
-    result: dict[Any, Any] = {}
-    first_lines: dict[Any, int] = {}
-    for key_node, value_node in node.value:
-        key = _Loader("").construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if not isinstance(key, (str, int)):
-            raise ConfigError(f"{file}:{line}: keys must be words or whole numbers, got {key!r}.")
-        if key in result:
-            message = f"is given twice, first in line {first_lines[key]}."
-            raise ConfigError([Problem(".".join((*path, str(key))), message, f"{file}:{line}")])
-        first_lines[key] = line
-        result[key] = _plain(value_node, (*path, str(key)), file, origins)
-        origins[(*path, str(key))] = f"{file}:{line}"
-    return result
+
+    def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[Any, Any]:
+        result: dict[Any, Any] = {}
+        first_lines: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            key = self.scalar(key_node)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, (str, int)):
+                raise ConfigError(f"{self.file}:{line}: keys must be words or whole numbers, got {key!r}.")
+            if key in result:
+                message = f"is given twice, first in line {first_lines[key]}."
+                raise ConfigError([Problem(".".join((*path, str(key))), message, f"{self.file}:{line}")])
+            first_lines[key] = line
+            result[key] = self.value(value_node, (*path, str(key)))
+            self.origins[(*path, str(key))] = f"{self.file}:{line}"
+        return result
 
 
 def override(tree: Tree, words: Iterable[str]) -> Tree:

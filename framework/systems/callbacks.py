@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from framework.core import slurm
 from framework.core.errors import Interrupted
 from framework.core.run_directory import RunDirectory
 from framework.systems.dashboards import Dashboards
@@ -143,7 +144,8 @@ class Records(pl.Callback):
 
 
 class GentleStop(pl.Callback):
-    """Ctrl-C and SIGTERM finish the step, save and write pictures; a second Ctrl-C quits at once.
+    """Ctrl-C and SIGTERM finish the step, save and write pictures, as does SLURM's signal that a job's time is nearly up; a
+    second Ctrl-C quits at once.
 
     Attributes:
         stopped_by: The signal that ended the training, or None.
@@ -157,12 +159,15 @@ class GentleStop(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            # In place of Lightning's own handlers, which save in the middle of a step.
+            for number in (signal.SIGINT, signal.SIGTERM, *([] if slurm.job() is None else [slurm.SIGNAL])):
                 self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         request = signal.Signals(number)
-        if request is signal.SIGTERM:  # A scheduler may send it several times, and kills when its patience is spent.
+        if request is slurm.SIGNAL:
+            self.console.print("Stopping after this step: the job's time is nearly up.")
+        elif request is signal.SIGTERM:  # A scheduler may send it several times, and kills when its patience is spent.
             self.console.print("Stopping after this step: the process was asked to end.")
         elif signal.SIGINT in self._requests:
             raise Interrupted

@@ -37,6 +37,7 @@ from framework.structures.views import Views
 from framework.systems.base import System
 from framework.systems.guidances import build_guidances, guidance_problems
 from framework.systems.images import side_by_side
+from framework.systems.optimization import check_scene_paths
 from framework.systems.scenes import SceneConfig, Scenes, below
 
 GLB = "mesh/model.glb"
@@ -106,6 +107,7 @@ class Distillation(System):
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
         self.scenes = Scenes.build(config.scene, config.n_particles, run)
+        check_scene_paths(self, config.optimizer.parameters, frozen=run.freeze, terms=config.guidance)
         self.renderer: Renderer = RENDERERS.build(config.renderer, backends=run.backends)
         self.streams = {name: STREAMS.build(item, name=name) for name, item in config.streams.items()}
         self.guidance = build_guidances(config.guidance, run=run, device=device)

@@ -16,6 +16,17 @@ class DiskFull(UserError):
     """There was no room for too long."""
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Whether a file could not be written for want of room."""
+    return error.errno in _FULL
+
+
+def no_room_for(error: OSError) -> DiskFull:
+    """What to tell the user of an `error` for want of room that stopped more than a checkpoint."""
+    what = f"{error.filename} cannot be written" if error.filename else "a file cannot be written"
+    return DiskFull(f"The disk is full: {what} ({error.strerror}). What was saved before stays. Make room and resume.")
+
+
 class Writes:
     """Does what writes files, and lives with a full disk.
 
@@ -26,22 +37,30 @@ class Writes:
     def __init__(self, *, max_missed_checkpoints: int) -> None:
         self.max_missed_checkpoints = max_missed_checkpoints
         self.missed_checkpoints = 0
-        self._is_full = False
+        self._missed: set[str] = set()
 
-    def attempt(self, write: Callable[[], object], what: str) -> bool:
-        """Whether `write` found room; the first time that it does not, and when it does again, is told."""
+    def attempt(self, write: Callable[[], object], what: str, *, kind: str | None = None) -> bool:
+        """Whether `write` found room; the first time that it does not, and when all has found some again, is told.
+
+        Args:
+            write: Writes something.
+            what: What that is.
+            kind: What it counts as, by default itself: when the next of its kind is written, it is no longer missed.
+        """
         try:
             write()
         except OSError as error:
-            if error.errno not in _FULL:
+            if not is_disk_full(error):
                 raise
-            if not self._is_full:
+            if not self._missed:
                 _log.warning("The disk is full: %s cannot be written (%s). Training goes on.", what, error.strerror)
-            self._is_full = True
+            self._missed.add(kind or what)
             return False
-        if self._is_full:
-            _log.warning("There is room on the disk again: %s is written.", what)
-        self._is_full = False
+        if self._missed:
+            # What writes nothing at this moment finds room on a full disk, too.
+            self._missed.discard(kind or what)
+            if not self._missed:
+                _log.warning("There is room on the disk again: %s is written.", what)
         return True
 
     def attempt_checkpoint(self, write: Callable[[], object], what: str) -> bool:
@@ -50,7 +69,7 @@ class Writes:
         Raises:
             DiskFull: If too many in a row found no room.
         """
-        if self.attempt(write, what):
+        if self.attempt(write, what, kind="checkpoint"):
             self.missed_checkpoints = 0
             return True
         self.missed_checkpoints += 1

@@ -175,7 +175,7 @@ class Shell(pl.LightningModule):
     def _check_tensors(self, saved: Mapping[str, Tensor]) -> None:
         present = self.system.state_dict()
         for name in sorted(saved.keys() | present.keys()):
-            shapes = [list(state[name].shape) if name in state else "missing" for state in (saved, present)]
+            shapes = [_shape(state[name]) if name in state else "missing" for state in (saved, present)]
             if shapes[0] != shapes[1]:
                 raise CheckpointError(
                     f"The checkpoint does not fit this config: {config_path(name)} is {shapes[0]} there and "
@@ -184,7 +184,7 @@ class Shell(pl.LightningModule):
 
     def _check_groups(self, saved: Mapping[str, Any]) -> None:
         present = self._optimizer.param_groups
-        names = [[group["name"] for group in groups] for groups in (saved["param_groups"], present)]
+        names = [_names(saved.get("param_groups")), _names(present)]
         if names[0] != names[1]:
             raise CheckpointError(
                 f"The checkpoint's optimizer trains the groups {', '.join(names[0])}, this config {', '.join(names[1])}. "
@@ -215,8 +215,20 @@ class Shell(pl.LightningModule):
         self._check_tensors(state["system"])
         self._check_groups(state["optimizer"])
         self.system.load_state_dict(state["system"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        try:
+            self._optimizer.load_state_dict(state["optimizer"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"The checkpoint's state of the optimizer cannot be read ({error!r}).") from error
         self.steps_done = int(checkpoint["step"])
+
+
+def _shape(value: Any) -> list[int] | str:
+    return list(value.shape) if isinstance(value, Tensor) else "no tensor"
+
+
+def _names(groups: Any) -> list[str]:
+    """Names of an optimizer's groups; of what is none, nothing."""
+    return [str(group.get("name")) for group in groups or [] if isinstance(group, Mapping)]
 
 
 class _Steps(Dataset[int]):

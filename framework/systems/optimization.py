@@ -92,6 +92,27 @@ def freeze(system: nn.Module, paths: Iterable[str]) -> None:
             parameter.requires_grad_(False)
 
 
+def check_scene_paths(system: nn.Module, paths: Iterable[str], *, frozen: Iterable[str], terms: Iterable[str]) -> None:
+    """Check the paths of an optimizer and of what is `frozen` as soon as there are scenes, before weights are read.
+
+    Args:
+        system: What holds the scenes, and nothing else so far.
+        paths: The optimizer's.
+        frozen: The paths of `freeze`; the parameters below them are frozen.
+        terms: Names of the guidances, whose own parameters come later.
+
+    Raises:
+        ConfigError: As `freeze` and `group_parameters` do; paths below `terms` are left to them.
+    """
+    later = {f"guidance.{name}" for name in terms}
+
+    def is_due(path: str) -> bool:
+        return path != "guidance" and not _prefixes(path) & later
+
+    freeze(system, filter(is_due, frozen))
+    group_parameters(system, filter(is_due, paths))
+
+
 def group_parameters(system: nn.Module, paths: Iterable[str]) -> dict[str, list[nn.Parameter]]:
     """Trainable parameters of `system` by the longest of `paths` that covers each.
 

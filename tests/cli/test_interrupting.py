@@ -70,6 +70,32 @@ def test_a_process_that_is_asked_to_end_saves_however_often_it_is_asked(
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+def test_a_slurm_job_whose_time_is_up_saves_is_queued_again_and_the_same_command_goes_on(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> "{asked}"\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    job = {"ID": "77", "NAME": "train"}
+    task = {"NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in {**{f"JOB_{key}": item for key, item in job.items()}, **task}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    press(monkeypatch, when=3, times=2, signals=signal.SIGUSR1)
+    assert launch.small() == 128 + signal.SIGUSR1
+    (run,) = launch.runs()
+    assert run.state()["state"] == "interrupted" and run.state()["slurm_job"] == "77"
+    assert load_checkpoint(run.latest_checkpoint())["step"] == 4
+    assert asked.read_text() == "requeue 77\n"
+
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    press(monkeypatch, when=3, times=9, signals=signal.SIGKILL)  # That step is done: it does not come again.
+    assert launch.small() == 0
+    assert launch.runs() == [run] and run.state()["state"] == "finished"
+    assert launch.small("trainer.max_steps=3") == 0  # Another run of the same job begins anew.
+    assert len(launch.runs()) == 2
+
+
 def test_a_second_ctrl_c_quits_at_once(
     launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

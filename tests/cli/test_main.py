@@ -106,8 +106,8 @@ def test_a_faulty_config_is_one_message_without_torch_and_status_2(
             "error: --from, mesh= and start_from= mean the same, but name 'a.glb' and 'b.glb'. Give one of them.",
         ),
         (["--config", REFINE, "mesh=nowhere.glb"], "error: start_from: there is no mesh file nowhere.glb."),
-        (["--config", DEFAULT, "--without", "x"], "error: extensions: custom/ holds no 'x'."),
-        (["--config", DEFAULT, "extensions=[x]"], "error: extensions: custom/ holds no 'x'."),
+        (["--config", DEFAULT, "--without", "x"], "error: --without: neither custom/ nor an installed package"),
+        (["--config", DEFAULT, "extensions=[x]"], "error: extensions: neither custom/ nor an installed package"),
         (
             ["--config", DEFAULT, "extensions=x"],
             "error: extensions: expected a list of names, such as [x], got 'x'. (command line)",

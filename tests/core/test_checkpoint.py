@@ -6,6 +6,8 @@ import hashlib
 import io
 import pickle
 import random
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,18 @@ from typing import Any
 import pytest
 import torch
 
-from framework.core.checkpoint import check_same_components, load_checkpoint, load_newest, save_checkpoint, seal
+from framework.core.checkpoint import (
+    check_parts,
+    check_same_components,
+    load_checkpoint,
+    load_newest,
+    save_checkpoint,
+    seal,
+)
 from framework.core.errors import CheckpointError
+from framework.core.files import remove_leftovers
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = {"name": "a", "system": {"type": "distillation"}}
 ran: list[str] = []
@@ -95,6 +107,53 @@ def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_ones_named(
     assert "Taking step-000003.ckpt instead." in caplog.records[1].message
     with pytest.raises(CheckpointError, match=r"step-000004.ckpt: is damaged"):
         load_newest(damaged)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from framework.core import checkpoint
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def write_half(content, file):
+    file.write(b"PK half of it")
+    file.flush()
+    die()
+
+for place, name, deadly in ((torch, "save", write_half), (checkpoint, "seal", die), (Path, "replace", die)):
+    child = os.fork()
+    if child == 0:
+        setattr(place, name, deadly)
+        checkpoint.save_checkpoint(Path(sys.argv[1]), config={}, step=4, state={"x": torch.ones(9)})
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+"""Saves in processes that are killed when half is written, before the digest, and before the file has its name."""
+
+
+def test_a_process_killed_anywhere_in_a_save_leaves_the_checkpoint_that_was_there(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=ROOT, check=True)
+    assert load_checkpoint(path)["step"] == 3
+    assert len(list(tmp_path.iterdir())) == 4
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "lack"),
+    [
+        ({"config": {}, "state": {}}, "config of the system"),
+        ({"config": {"system": {}}, "state": {"system": [1]}}, "state of the system"),
+        ({"config": {"system": {}}, "state": {"system": {}}}, "state of the optimizer"),
+    ],
+)
+def test_a_checkpoint_that_nothing_can_go_on_from_is_refused(content: dict[str, Any], lack: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        check_parts(content, Path("a.ckpt"))
+    assert str(caught.value) == f"a.ckpt: holds no {lack}. Resume from another checkpoint."
 
 
 def test_a_checkpoint_is_an_archive_that_other_tools_read(tmp_path: Path) -> None:

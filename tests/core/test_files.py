@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.core.files import replacing, write_text
+from framework.core.files import remove_leftovers, replacing, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -47,3 +47,15 @@ def test_the_temporary_file_has_the_suffix_and_folder_of_its_target(tmp_path: Pa
         assert temporary.suffix == ".glb" and temporary.parent == tmp_path
         assert temporary.name.startswith("."), "a listing of the folder would take it for a result"
     assert (tmp_path / "mesh.glb").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    with replacing(tmp_path / "step-000004.ckpt") as temporary:
+        left = temporary.name
+    others = [".gitignore", ".cache-1.json", "step-000002.ckpt", "a-abcdefgh.ckpt"]
+    for name in (left, *others):
+        (tmp_path / name).write_text("")
+    (tmp_path / "step-000004.ckpt").unlink(missing_ok=True)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted(others)
+    remove_leftovers(tmp_path / "nowhere")

@@ -94,7 +94,7 @@ def test_last_never_resumes_a_finished_run(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         resumed("last", tmp_path)
     assert str(caught.value) == (
-        f"resume=last: {tmp_path}/tiny holds no unfinished run of the prompt 'a red mushroom' with a checkpoint. "
+        f"resume=last: {tmp_path}/tiny holds no unfinished run of the prompt 'a red mushroom'. "
         "Name a run folder instead, or leave resume out to start anew."
     )
 

@@ -93,6 +93,18 @@ def test_a_file_that_does_not_parse_is_refused_with_the_place(tmp_path: Path, te
     assert message(tmp_path, text) == expected
 
 
+def test_a_file_that_has_no_end_is_refused(tmp_path: Path) -> None:
+    endless = "a.yaml: is nested too deeply, or contains itself by an alias."
+    assert message(tmp_path, "a: &x {b: [*x]}\n") == endless
+    assert message(tmp_path, f"a: {'[' * 3000}{']' * 3000}\n") == endless
+    lines = ["a: &a [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]" for old, new in zip("abcde", "bcdef", strict=True)]
+    assert message(tmp_path, "\n".join(lines)) == (
+        "a.yaml:1: more than 20,000 values, those that aliases repeat included."
+    )
+    assert load(tmp_path, "a: &x [1, 2]\nb: [*x, *x]\n").data["b"] == [[1, 2], [1, 2]]
+
+
 def test_a_file_of_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"name: caf\xe9\n")

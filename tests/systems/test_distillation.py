@@ -286,3 +286,13 @@ def test_a_guidance_that_the_prior_cannot_answer_is_refused_before_weights_are_r
 @pytest.mark.parametrize("prior", ["toybox", "oracle", "somebody/something"])
 def test_pairs_that_fit_or_are_not_known_yet_pass(prior: str) -> None:
     assert problems(DEFAULT, f"prior={prior}") == []
+
+
+def test_paths_that_lead_nowhere_are_refused_before_weights_are_read(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("framework.systems.guidances.load_prior", lambda *arguments: pytest.fail("weights are read"))
+    assert launch.small("system.optimizer.parameters={scene.geometri: {learning_rate: 1}}") == 2
+    assert "scene.geometri: matches no trainable parameter. Did you mean 'scene.geometry'?" in capsys.readouterr().err
+    assert launch.small("freeze=[scene.nowhere]") == 2
+    assert launch.runs() == []

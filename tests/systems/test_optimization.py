@@ -9,7 +9,14 @@ from torch import nn
 from framework.core.errors import ConfigError
 from framework.core.schedule import Constant, parse_schedule
 from framework.core.step import StepInfo
-from framework.systems.optimization import Adam, ParameterGroup, config_path, freeze, group_parameters
+from framework.systems.optimization import (
+    Adam,
+    ParameterGroup,
+    check_scene_paths,
+    config_path,
+    freeze,
+    group_parameters,
+)
 
 
 def a_system(scenes: int = 1) -> nn.Module:
@@ -131,3 +138,27 @@ def test_values_that_no_optimizer_takes_are_refused(field: str, value: object, m
 def test_a_negative_learning_rate_is_refused_wherever_the_schedule_reaches_it() -> None:
     with pytest.raises(ValueError, match=r"learning_rate must not be negative, got -0.1"):
         ParameterGroup(learning_rate=parse_schedule({"type": "linear", "from": 1, "to": -0.1}))
+
+
+@pytest.mark.parametrize(
+    ("paths", "frozen", "problem"),
+    [
+        (["scene.geometry", "scene.background", "guidance.main"], [], None),
+        (["scene.geometry"], ["scene.background", "guidance.main.adapter"], None),
+        (["scene.geometry"], [], "'scene.background.weight' would not be trained"),
+        (["scene", "guidance.min"], [], "system.optimizer.parameters.guidance.min: matches no trainable parameter."),
+        (["scene", "scene.geometri"], [], "Did you mean 'scene.geometry'?"),
+        (["scene"], ["scene.geometri"], "freeze: 'scene.geometri' matches no parameter."),
+    ],
+)
+def test_paths_of_scenes_are_checked_before_there_are_guidances(
+    paths: list[str], frozen: list[str], problem: str | None
+) -> None:
+    system = a_system()
+    if problem is None:
+        check_scene_paths(system, paths, frozen=frozen, terms=["main"])
+        assert [not p.requires_grad for p in system.parameters()] == [False, False, bool(frozen)]
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_scene_paths(system, paths, frozen=frozen, terms=["main"])
+    assert problem in str(caught.value)

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from framework.bench.kills import CONFIGS, differences
+from framework.bench.small import small_settings
 from framework.core.checkpoint import load_checkpoint
 from framework.core.run_directory import RunDirectory
 from framework.core.step import StepInfo
 from framework.structures.losses import LossTerms
 from framework.systems.distillation import Distillation
+from framework.systems.lightning import Shell
 
 
 class Killed(Exception):
     """Stands for the power cut."""
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Paths at which two trees of tensors and plain values differ."""
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return [] if one.dtype == other.dtype and torch.equal(one, other) else [path]
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return [place for key in one for place in differences(one[key], other[key], f"{path}.{key}")]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = enumerate(zip(one, other, strict=True))
-        return [place for index, (a, b) in pairs for place in differences(a, b, f"{path}[{index}]")]
-    return [] if type(one) is type(other) and one == other else [path]
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], None]:
@@ -42,6 +33,69 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], None]:
 
     monkeypatch.setattr(Distillation, "training_step", dying)
     return lambda: monkeypatch.setattr(Distillation, "training_step", whole)
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Make the next training die when it has done so many steps, counted over its stages."""
+    whole, calls = Shell.training_step, iter(range(steps))
+
+    def dying(self: Shell, batch: Any, batch_index: int) -> None:
+        if next(calls, None) is None:
+            monkeypatch.setattr(Shell, "training_step", whole)
+            raise Killed
+        whole(self, batch, batch_index)
+
+    monkeypatch.setattr(Shell, "training_step", dying)
+
+
+def ends(run: RunDirectory) -> dict[str, Any]:
+    """The last tensors and all logged numbers, of each stage."""
+    assert run.state()["state"] == "finished"
+    return {
+        str(stage.root.relative_to(run.root)): [
+            load_checkpoint(stage.latest_checkpoint())["state"],
+            stage.metrics.read_text(),
+        ]
+        for stage in run.stages() or [run]
+    }
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_run_of_any_debug_config_killed_twice_ends_as_one_that_was_not(
+    path: Path, launch_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, broken = launch_in("straight"), launch_in("broken")
+    often = ("trainer.checkpoint_every=2", "trainer.log_every=1", "trainer.validate_every=0", "export=null")
+    settings = (*small_settings(path, max_steps=5), *often)
+    assert straight(path, *settings) == 0
+
+    for resume, steps in (((), 3), (("resume=last",), 2)):
+        kill_after(monkeypatch, steps)
+        with pytest.raises(Killed):
+            broken(path, *settings, *resume)
+    assert broken(path, *settings, "resume=last") == 0
+
+    assert differences(ends(straight.runs()[0]), ends(broken.runs()[0])) == []
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again_in_its_folder(
+    launch_in: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    straight, broken = launch_in("straight"), launch_in("broken")
+    assert straight.small() == 0
+    kill_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        broken.small()
+    (run,) = broken.runs()
+    leftover = run.checkpoint(1).parent / ".step-000001-abcdefgh.ckpt"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+
+    assert broken.small("resume=last") == 0
+
+    assert "The run was stopped before its first checkpoint, and begins again.\n" in capsys.readouterr().out
+    assert broken.runs() == [run] and not leftover.exists()
+    assert differences(ends(straight.runs()[0]), ends(run)) == []
 
 
 def final(run: RunDirectory) -> dict[str, Any]:
