@@ -76,6 +76,13 @@ BENCHMARKS = {
             "Time from the command to its answer, in a new process each; medians of 5.",
             "framework.bench.start_up",
         ),
+        Benchmark(
+            "viewer",
+            "Live viewer",
+            "The default config while somebody watches it over a websocket on the same machine, turning the scene and resting, "
+            "against the same training while nobody does; and with a viewer that nobody opens against none.",
+            "framework.bench.viewer",
+        ),
     )
 }
 

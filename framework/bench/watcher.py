@@ -6,6 +6,7 @@ import io
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,22 +43,29 @@ class BrowserlessWatcher:
         pictures: All that arrived, oldest first.
         controls: Messages that made the controls, by their labels; the last one of each.
         props: Properties of controls and nodes that were changed later, by the identity of the control or node.
+        markdown: Messages that made texts, oldest first.
         nodes: Messages that made nodes of the 3D scene, by name.
         told: Titles and texts of notifications.
     """
 
-    def __init__(self, port: int, *, width: int = 320, height: int = 320, patience: float = 30.0) -> None:
+    def __init__(self, port: int, *, width: int = 320, height: int = 320, patience: float = 60.0) -> None:
         """Connect to a viewer on this machine, which may still have to come up.
 
+        Args:
+            port: Where it listens.
+            width, height: Size of the window that the watcher looks through, pixels.
+            patience: Seconds to wait for anything, if nothing else is said.
+
         Raises:
-            BenchError: If there is none after `patience` seconds.
+            BenchError: If there is no viewer after that time.
         """
         self.pictures: list[Picture] = []
         self.controls: dict[str, dict[str, Any]] = {}
         self.props: dict[str, dict[str, Any]] = {}
+        self.markdown: list[dict[str, Any]] = []
         self.nodes: dict[str, dict[str, Any]] = {}
         self.told: list[tuple[str, str]] = []
-        self._size = width, height
+        self._size, self._patience = (width, height), patience
         self._socket = _connect(port, patience)
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -105,17 +113,18 @@ class BrowserlessWatcher:
         control = self.controls[label]
         return self.props.get(control["uuid"], {}).get(name, control["props"].get(name))
 
-    def wait_for(self, is_so: Any, what: str, *, seconds: float = 60.0) -> None:
+    def wait_for(self, is_so: Callable[[], object], what: str, *, seconds: float | None = None) -> None:
         """Wait until a condition holds.
 
         Raises:
             BenchError: If it does not within `seconds`.
         """
+        seconds = self._patience if seconds is None else seconds
         with self._news:
             if not self._news.wait_for(is_so, timeout=seconds):
                 raise BenchError(f"The viewer did not show {what} within {seconds:g} s.")
 
-    def wait_for_picture(self, *, size: int = 1, after: float = 0.0, seconds: float = 60.0) -> Picture:
+    def wait_for_picture(self, *, size: int = 1, after: float = 0.0, seconds: float | None = None) -> Picture:
         """The first picture of at least this size that arrives after that time."""
         found: list[Picture] = []
 
@@ -154,6 +163,8 @@ class BrowserlessWatcher:
             self.props.setdefault(message.get("uuid", message.get("name")), {}).update(message["updates"])
         elif kind == "RemoveSceneNodeMessage":
             self.nodes.pop(message["name"], None)
+        elif kind == "GuiMarkdownMessage":
+            self.markdown.append(message)
         elif kind.startswith("Gui") and isinstance(props, dict) and "label" in props:
             self.controls[props["label"]] = message
         elif isinstance(props, dict) and "name" in message:
