@@ -45,6 +45,7 @@ class BrowserlessWatcher:
         props: Properties of controls and nodes that were changed later, by the identity of the control or node.
         markdown: Messages that made texts, oldest first.
         nodes: Messages that made nodes of the 3D scene, by name.
+        positions: Where nodes are, by name.
         told: Titles and texts of notifications.
     """
 
@@ -64,6 +65,7 @@ class BrowserlessWatcher:
         self.props: dict[str, dict[str, Any]] = {}
         self.markdown: list[dict[str, Any]] = []
         self.nodes: dict[str, dict[str, Any]] = {}
+        self.positions: dict[str, tuple[float, ...]] = {}
         self.told: list[tuple[str, str]] = []
         self._size, self._patience = (width, height), patience
         self._socket = _connect(port, patience)
@@ -161,6 +163,8 @@ class BrowserlessWatcher:
             self.told.append((message["props"]["title"], message["props"]["body"]))
         elif kind in ("GuiUpdateMessage", "SceneNodeUpdateMessage"):
             self.props.setdefault(message.get("uuid", message.get("name")), {}).update(message["updates"])
+        elif kind == "SetPositionMessage":
+            self.positions[message["name"]] = tuple(message["position"])
         elif kind == "RemoveSceneNodeMessage":
             self.nodes.pop(message["name"], None)
         elif kind == "GuiMarkdownMessage":

@@ -6,6 +6,7 @@ Nothing here imports torch: help, listings and configuration errors answer at on
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import sys
 from collections.abc import Sequence
@@ -110,10 +111,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _with_viewer_port(arguments: Sequence[str]) -> list[str]:
     """The arguments with the port that `--viewer` leaves out, which would take the next word for it."""
-    following = [*arguments[1:], ""]
     return [
         f"{word}={DEFAULT_PORT}" if word == "--viewer" and not after.isdigit() else word
-        for word, after in zip(arguments, following, strict=True)
+        for word, after in itertools.zip_longest(arguments, arguments[1:], fillvalue="")
     ]
 
 

@@ -42,6 +42,7 @@ class Panel:
         gui.set_panel_label("Distill3D")
         gui.configure_theme(show_logo=False, show_share_button=False)
         self._ask, self._scenes = ask, scenes
+        self._touched: set[str] = set()
         self._heading, self._status = gui.add_markdown(f"**{title}**"), gui.add_markdown("")
         self._kind = gui.add_dropdown("Show", [*KINDS, MESH])
         self._scene = gui.add_dropdown("Scene", scenes, visible=len(scenes) > 1)
@@ -52,7 +53,6 @@ class Panel:
             self._weights: dict[str, Any] = {path: self._slider(gui, path, item) for path, item in weights.items()}
             gui.add_button(APPLY).on_click(self._apply)
             gui.add_button(PLANNED).on_click(lambda event: ask(SetWeights(dict.fromkeys(weights))))
-        self._touched: set[str] = set()
 
     @property
     def kind(self) -> str:

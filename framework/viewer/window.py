@@ -183,6 +183,8 @@ class Window:
 
     def begin(self, title: str, watched: Watched) -> Panel:
         """Show the controls of a training, and look at it from the front."""
+        for watcher in self.watchers:
+            watcher.show_nothing()
         self._server.scene.reset()
         self._frustums = {}
         first = watched.front.cameras

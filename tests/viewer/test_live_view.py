@@ -22,6 +22,10 @@ from PIL import Image
 from framework.bench.watcher import BrowserlessWatcher
 from framework.core.checkpoint import load_checkpoint
 from framework.core.run_directory import RunDirectory
+from framework.core.step import StepInfo
+from framework.data.random_views import RandomViews
+from framework.structures.cameras import Cameras
+from framework.structures.views import Views
 from framework.viewer.pictures import KINDS
 from framework.viewer.window import Window
 
@@ -44,8 +48,19 @@ def are_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> b
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_run_that_was_watched_ends_as_one_that_was_not_bit_for_bit(launch_in: Any, watched: Any) -> None:
+def test_a_run_that_was_watched_ends_as_one_that_was_not_bit_for_bit(
+    launch_in: Any, watched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures: dict[str, np.ndarray] = {}
+    cameras: list[Cameras] = []
+    sample = RandomViews.sample
+
+    def noted(self: RandomViews, step: StepInfo, device: torch.device) -> Views:
+        views = sample(self, step, device)
+        cameras.append(views.cameras)
+        return views
+
+    monkeypatch.setattr(RandomViews, "sample", noted)
 
     def watch(watcher: BrowserlessWatcher) -> None:
         for kind in KINDS:
@@ -57,7 +72,7 @@ def test_a_run_that_was_watched_ends_as_one_that_was_not_bit_for_bit(launch_in: 
         pictures["from the side"] = pixels(watcher.wait_for_picture(size=256, after=began).data)
         watcher.set("Show", "mesh")
         watcher.wait_for(lambda: "/mesh" in watcher.nodes, "the mesh")
-        assert "/cameras/random/0" in watcher.nodes
+        assert watcher.positions["/cameras/random/0"] == pytest.approx(cameras[0].positions[0].tolist(), abs=1e-5)
         watcher.set("Cameras of the last batch", False)
         watcher.wait_for(lambda: "/cameras/random/0" not in watcher.nodes, "that the cameras have gone")
         watcher.press("Checkpoint now")

@@ -5,7 +5,8 @@ import path from "node:path";
 import { chromium } from "playwright-core";
 
 const [url, output] = process.argv.slice(2);
-const scene = { x: 40, y: 40, width: 560, height: 560 };
+// Right of it are the controls, above it what the page remarks.
+const scene = { x: 40, y: 240, width: 560, height: 380 };
 const patience = 240_000;
 
 const browser = await chromium.launch({
@@ -22,7 +23,16 @@ try {
   const asked = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => asked.push(new URL(request.url()).hostname));
-  await page.goto(url);
+  // The training may still have to open its window.
+  for (const end = Date.now() + patience; ; ) {
+    try {
+      await page.goto(url);
+      break;
+    } catch (error) {
+      if (Date.now() > end || !String(error).includes("ERR_CONNECTION_REFUSED")) throw error;
+      await page.waitForTimeout(200);
+    }
+  }
   const button = (name) => page.getByRole("button", { name, exact: true });
   const enabled = (name) => page.waitForFunction(
     (text) => [...document.querySelectorAll("button")].some((item) => item.innerText.trim() === text && !item.disabled),
@@ -50,6 +60,7 @@ try {
   await page.mouse.down();
   await page.mouse.move(470, 300, { steps: 5 });
   await page.mouse.up();
+  await page.mouse.wheel(0, -400);
   const turned = await settled(paused, "turned.png");
   await page.getByRole("combobox").or(page.locator("input[aria-haspopup=listbox]")).first().click();
   await page.getByRole("option", { name: "normal", exact: true }).click();
