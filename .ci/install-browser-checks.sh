@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what tests/export/test_foreign_viewers.py needs beside Python: the glTF validator, three.js, and Chromium.
+# Installs what tests/export/test_foreign_viewers.py and tests/viewer/test_browser.py need beside Python: the glTF validator,
+# three.js, a driver for browsers, and Chromium.
 # Node.js and npm must be there already. Without any of this those tests are skipped.
 set -eu
 cd "$(dirname "$0")/../tests/export/browser"

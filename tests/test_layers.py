@@ -31,17 +31,19 @@ BELOW: dict[str, tuple[str, ...]] = {
     "data": ("structures", "toybox"),
     "systems": ("export", "guidance", "losses", "data"),
     "report": ("export",),
-    "cli": ("systems", "report"),
+    "viewer": ("systems",),
+    "cli": ("viewer", "report"),
     "bench": ("cli",),
 }
 # Foreign packages that would bind a whole layer to them, and the only places that know them.
 GUARDED = {
     "warp": ("ops/warp/", "toybox/primitives_warp.py", "toybox/tracing_warp.py", "export/marching_cubes.py"),
-    "pytorch_lightning": ("systems/lightning.py", "systems/callbacks.py", "cli/train.py"),
+    "pytorch_lightning": ("systems/lightning.py", "systems/callbacks.py", "viewer/live_view.py", "cli/train.py"),
     "diffusers": ("diffusion/families/", "systems/diffusion_training.py"),
     "omegaconf": ("core/config.py",),
     "jinja2": ("report/",),
     "wandb": ("systems/wandb_dashboard.py",),
+    "viser": ("viewer/", "bench/watcher.py"),
     "tinycudann": ("ops/tinycudann/",),
 }
 # What `--help`, listings and errors in a config file load: none of it may import torch when it is imported.
@@ -94,7 +96,7 @@ def test_consequences_that_the_design_names() -> None:
     for blind in ("guidance", "losses"):
         assert not allowed(blind) & {"renderers", "geometry", "materials"}
     assert not allowed("geometry") & {"diffusion", "prompts", "guidance"}
-    assert [layer for layer in BELOW if "systems" in allowed(layer)] == ["systems", "cli", "bench"]
+    assert [layer for layer in BELOW if "systems" in allowed(layer)] == ["systems", "viewer", "cli", "bench"]
 
 
 @pytest.mark.parametrize("package", GUARDED)

@@ -97,6 +97,13 @@ BENCHMARKS = {
             "Copies of a run's checkpoint, damaged at random places, and files that only look like checkpoints.",
             "framework.bench.checkpoints",
         ),
+        Benchmark(
+            "viewer",
+            "Live viewer",
+            "The default config while somebody watches it over a websocket on the same machine, turning the scene and resting, "
+            "against the same training while nobody does; and with a viewer that nobody opens against none.",
+            "framework.bench.viewer",
+        ),
     )
 }
 

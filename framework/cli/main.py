@@ -6,6 +6,7 @@ Nothing here imports torch: help, listings and configuration errors answer at on
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import sys
 from collections.abc import Sequence
@@ -20,10 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 """The project's folder, where configs/ and custom/ lie."""
 
 _MESH = "mesh="
+
+DEFAULT_PORT = 8080
+"""Of `--viewer`."""
+
 DESCRIPTION = "Text to 3D by distilling diffusion models. Training is what happens when no other action is named."
 EPILOG = """examples:
   python launch.py --config configs/dreamfusion.yaml prompt="a red mushroom"
   python launch.py --config configs/dreamfusion.yaml resume=last
+  python launch.py --config configs/dreamfusion.yaml --viewer
   python launch.py --config configs/magic3d.yaml prompt="a yellow duck" --stage coarse
   python launch.py --config configs/refine.yaml mesh=asset.glb prompt="a red mushroom"
   python launch.py --export --run outputs/dreamfusion/a-red-mushroom@20260101-120000
@@ -80,6 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
     )
+    parser.add_argument(
+        "--viewer",
+        nargs="?",
+        type=_port,
+        const=DEFAULT_PORT,
+        metavar="PORT",
+        help=f"watch the training in a browser on this machine (default port: {DEFAULT_PORT})",
+    )
     parser.add_argument("--without", action="append", default=[], metavar="NAME", help="do not load the extension NAME")
     parser.add_argument("--verbose", action="store_true", help="show tracebacks of errors and debug messages")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings that override the config's")
@@ -89,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit status (2 for errors that a user can mend)."""
     parser = build_parser()
-    options = parser.parse_intermixed_args(list(arguments))
+    options = parser.parse_intermixed_args(_with_viewer_port(arguments))
     _show_log(verbose=options.verbose)
     try:
         status = _dispatch(options, parser)
@@ -107,6 +121,20 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
+def _with_viewer_port(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the port that `--viewer` leaves out, which would take the next word for it."""
+    return [
+        f"{word}={DEFAULT_PORT}" if word == "--viewer" and not after.isdigit() else word
+        for word, after in itertools.zip_longest(arguments, arguments[1:], fillvalue="")
+    ]
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"expected the number of a port, below 65536, got {text!r}")
+    return int(text)
+
+
 def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from framework.cli import extensions
 
@@ -115,6 +143,8 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         raise UserError(
             "--run needs --validate, --test, --export or --report. To go on training a run, use resume=DIR."
         )
+    if options.viewer is not None and (evaluates or options.report or options.evaluate or options.verify_prior):
+        raise UserError("--viewer shows a training, and there is none here. Leave it out.")
     if options.doctor:
         from framework.cli.doctor import doctor
 

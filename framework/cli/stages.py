@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from framework.cli import train
+from framework.cli.viewing import opened
 from framework.core.errors import ConfigError, UserError, did_you_mean
 from framework.core.files import write_text
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resumed_stages, run_of_job
 from framework.core.stages import STAGES, within
+
+if TYPE_CHECKING:
+    from framework.viewer.window import Window
 
 
 def run(stages: Mapping[str, RunConfig], options: argparse.Namespace) -> int:
@@ -28,12 +33,17 @@ def run(stages: Mapping[str, RunConfig], options: argparse.Namespace) -> int:
     if options.stage is not None and options.stage not in stages:
         hint = did_you_mean(options.stage, stages)
         raise ConfigError(f"--stage: this config has no stage '{options.stage}'.{hint}")
+    with opened(options.viewer, stages.values(), console) as window:
+        return _run(stages, console, options, window)
+
+
+def _run(stages: Mapping[str, RunConfig], console: Console, options: argparse.Namespace, window: Window | None) -> int:
     first = next(iter(stages.values()))
     directory = _directory(first, _yaml(stages))
     directory.note({"stages": list(stages)})
     write_text(directory.config, _yaml(stages))
     try:
-        status = _train(stages, directory, console, options)
+        status = _train(stages, directory, console, options, window)
     except BaseException as error:
         _note_failure(directory, error)
         raise
@@ -59,7 +69,11 @@ def check(stages: Mapping[str, RunConfig]) -> None:
 
 
 def _train(
-    stages: Mapping[str, RunConfig], directory: RunDirectory, console: Console, options: argparse.Namespace
+    stages: Mapping[str, RunConfig],
+    directory: RunDirectory,
+    console: Console,
+    options: argparse.Namespace,
+    window: Window | None,
 ) -> int:
     chosen = stages if options.stage is None else {options.stage: stages[options.stage]}
     for name, config in chosen.items():
@@ -73,7 +87,7 @@ def _train(
         folder.root.mkdir(exist_ok=True)
         folder.note({"stage": name})
         checkpoints = folder.candidates() if folder.checkpoints() else []
-        status = train.run_in(folder, config, checkpoints, console, options)
+        status = train.run_in(folder, config, checkpoints, console, options, window)
         if status:
             directory.set_state("interrupted", step=0)
             return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import signal
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from framework.cli.report import refresh
+from framework.cli.viewing import opened
 from framework.core.config import dump
 from framework.core.errors import ConfigError, Interrupted, Problem, UserError
 from framework.core.files import write_text
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from framework.systems.base import System
     from framework.systems.dashboards import Dashboards
     from framework.systems.lightning import Shell
+    from framework.viewer.window import Window
 
 _log = logging.getLogger(__name__)
 _SIGNALLED = 128
@@ -39,10 +42,11 @@ def run(config: RunConfig, options: argparse.Namespace) -> int:
     console = Console()
     resumed = _resumed(config)
     check(config)
-    directory, checkpoints = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), [])
-    if resumed is not None and not checkpoints:
-        say(console, "The run was stopped before its first checkpoint, and begins again.")
-    return run_in(directory, config, checkpoints, console, options)
+    with opened(options.viewer, [config], console) as window:
+        directory, checkpoints = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), [])
+        if resumed is not None and not checkpoints:
+            say(console, "The run was stopped before its first checkpoint, and begins again.")
+        return run_in(directory, config, checkpoints, console, options, window)
 
 
 def run_in(
@@ -51,6 +55,7 @@ def run_in(
     checkpoints: Sequence[Path],
     console: Console,
     options: argparse.Namespace,
+    window: Window | None = None,
 ) -> int:
     """Train in a run folder, from the first whole one of `checkpoints` if there are any; then export.
 
@@ -67,7 +72,7 @@ def run_in(
 
     dashboards = open_dashboards(config, directory, start_step=shell.steps_done)
     try:
-        stopped_by = fit(system, shell, directory, dashboards, console, options)
+        stopped_by = fit(system, shell, directory, dashboards, console, options, window)
     except BaseException as error:
         _note_failure(directory, error, time.monotonic() - started)
         if isinstance(error, Exception):  # Else the user wants to quit at once.
@@ -111,9 +116,10 @@ def fit(
     dashboards: Dashboards,
     console: Console,
     options: argparse.Namespace,
+    window: Window | None = None,
 ) -> signal.Signals | None:
     """Train to the end and export; returns the signal that stopped it before, if one did."""
-    stopped_by = train(shell, directory, dashboards, console, options)
+    stopped_by = train(shell, directory, dashboards, console, options, window)
     if stopped_by is not None:
         directory.set_state("interrupted", step=shell.steps_done)
         return stopped_by
@@ -198,9 +204,16 @@ def build(
 
 
 def train(
-    shell: Shell, directory: RunDirectory, dashboards: Dashboards, console: Console, options: argparse.Namespace
+    shell: Shell,
+    directory: RunDirectory,
+    dashboards: Dashboards,
+    console: Console,
+    options: argparse.Namespace,
+    window: Window | None = None,
 ) -> signal.Signals | None:
     """Run Lightning's loop over the steps that are left; returns the signal that stopped it, if one did.
+
+    With a `window` it can be watched.
 
     Raises:
         OutOfMemory: If the device has too little memory; checkpoints up to then are kept.
@@ -214,7 +227,13 @@ def train(
     if shell.steps_done >= shell.run.trainer.max_steps:
         console.print(f"All {shell.run.trainer.max_steps} steps are done already.")
         return None
-    stop = GentleStop(console)
+    stop, records = GentleStop(console), Records(directory, dashboards)
+    callbacks = [StepProgress(console), records]
+    if window is not None:
+        from framework.viewer.live_view import LiveView
+
+        tell = functools.partial(name_files, directory=directory, console=console)
+        callbacks.append(LiveView(window, records, stop, name_files=tell))
     _quiet_lightning()
     is_cuda = device(options.gpu).type == "cuda"
     trainer = pl.Trainer(
@@ -222,7 +241,7 @@ def train(
         devices=[options.gpu or 0] if is_cuda else 1,
         precision=shell.run.trainer.precision,
         max_epochs=1,
-        callbacks=[StepProgress(console), Records(directory, dashboards), stop],
+        callbacks=[*callbacks, stop],
         default_root_dir=str(directory.root),
         logger=False,
         enable_checkpointing=False,

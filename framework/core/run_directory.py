@@ -3,6 +3,7 @@
 <output_root>/<name>/<prompt-slug>@<time>/
     config.yaml  run.json  checkpoints/step-000500.ckpt  images/  mesh/  turntable.mp4  metrics.csv  tensorboard/
     wandb/ (where it is logged to Weights & Biases)  report.html  scores.json (where the result was scored)
+    exports/step-000500/ (what was exported in the middle of training: mesh/ and turntable.mp4)
     refinement.json  refinement.png (where it was made of a mesh file)
 
 A run of several stages has a folder like this for each of them, named after the stage, and beside these only
@@ -145,6 +146,10 @@ class RunDirectory:
     def checkpoint(self, step: int) -> Path:
         """The checkpoint written after `step` training steps."""
         return self.root / "checkpoints" / f"step-{step:06d}.ckpt"
+
+    def exported_at(self, step: int) -> Path:
+        """What was exported after `step` training steps, in the middle of training."""
+        return self.root / "exports" / f"step-{step:06d}"
 
     def checkpoints(self) -> list[Path]:
         """Checkpoints on disk, oldest first."""

@@ -14,7 +14,7 @@ from framework.report.curves import metric_charts, schedule_charts
 from framework.report.pictures import Films, MeshView, data_uri, films, mesh_views
 from framework.report.record import RunRecord
 from framework.report.scores import all_scores
-from framework.report.summary import facts, made_by, outcome, remark
+from framework.report.summary import edits, facts, made_by, outcome, remark
 from framework.report.template import render
 
 LIMIT = 12_000_000
@@ -70,6 +70,7 @@ def write_report(directory: RunDirectory, *, limit: int = LIMIT) -> Path:
         "metric_charts": metric_charts(record.metrics),
         "schedule_charts": schedule_charts(record.config, record.max_steps) if record.max_steps else [],
         "scores": scores,
+        "edits": edits(record),
         "config_text": directory.config.read_text(encoding="utf-8") if record.config else "",
         "made_by": made_by(record),
         "left_out": _left_out(record, [turntable.absence, mesh.absence], shown),

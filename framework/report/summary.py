@@ -60,6 +60,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{whole} s"
 
 
+def edits(record: RunRecord) -> list[tuple[str, str, str]]:
+    """Weights that were set by hand: from which step on, of which term, to what."""
+    noted = record.state.get("weight_edits")
+    found = [item for item in noted if isinstance(item, dict)] if isinstance(noted, list) else []
+    return [(str(item.get("step")), str(item.get("path")), _weight(item.get("value"))) for item in found]
+
+
+def _weight(value: Any) -> str:
+    return "as scheduled" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def made_by(record: RunRecord) -> list[tuple[str, str]]:
     """Commit, machine and versions, as far as the run noted them."""
     noted = record.state.get("made_by")

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -23,10 +23,19 @@ from framework.core.run_config import RunConfig
 from framework.core.step import StepInfo
 from framework.structures.losses import LossTerms
 from framework.systems.optimization import Optimizer
+from framework.systems.watching import Watched
+from framework.systems.weight_edits import WeightEdits
 
 
 class System(Component, nn.Module, ABC):
-    """Something that can be trained."""
+    """Something that can be trained.
+
+    Attributes:
+        edits: Weights of terms that were set by hand.
+    """
+
+    has_scenes: ClassVar[bool] = False
+    """Whether there are scenes to watch, so that `watched` returns something."""
 
     @dataclass(kw_only=True, frozen=True)
     class Config(Component.Config):
@@ -45,6 +54,7 @@ class System(Component, nn.Module, ABC):
         self.config = config
         self.run = run
         self.device = device
+        self.edits = WeightEdits()
 
     @classmethod
     def check(cls, config: Any, run: RunConfig) -> list[Problem]:
@@ -78,6 +88,10 @@ class System(Component, nn.Module, ABC):
         Raises:
             BrokenSurface: If nothing can be drawn of it.
         """
+
+    def watched(self) -> Watched | None:
+        """What a viewer shows; None of a system without scenes."""
+        return None
 
     def images(self, step: StepInfo) -> Mapping[str, Float[Tensor, "H W 3"]]:
         """Pictures to look at, by name, in [0, 1]."""

@@ -157,6 +157,11 @@ class GentleStop(pl.Callback):
         self._requests: list[signal.Signals] = []
         self._previous: dict[signal.Signals, Any] = {}
 
+    @property
+    def is_requested(self) -> bool:
+        """Whether the training is to end after this step."""
+        return bool(self._requests)
+
     def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
             # In place of Lightning's own handlers, which save in the middle of a step.

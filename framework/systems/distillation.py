@@ -39,6 +39,7 @@ from framework.systems.guidances import build_guidances, guidance_problems
 from framework.systems.images import side_by_side
 from framework.systems.optimization import check_scene_paths
 from framework.systems.scenes import SceneConfig, Scenes, below
+from framework.systems.watching import Watched
 
 GLB = "mesh/model.glb"
 """Where the exported mesh lies in a run folder."""
@@ -103,6 +104,7 @@ class Distillation(System):
                 raise ValueError(f"n_particles: expected at least 1, got {self.n_particles}.")
 
     config: Config
+    has_scenes = True
 
     def __init__(self, config: Config, *, run: RunConfig, device: torch.device) -> None:
         super().__init__(config, run=run, device=device)
@@ -212,6 +214,17 @@ class Distillation(System):
 
         return compare_with_asset(self.run, folder, self.orbit(self.config.validation.views, size=_BESIDE))
 
+    def watched(self) -> Watched:
+        """Everything."""
+        names = ["scene"] if len(self.scenes) == 1 else [f"particle {index}" for index in range(len(self.scenes))]
+        return Watched(
+            scenes={name: self.scenes.at(index) for index, name in enumerate(names)},
+            renderer=self.renderer,
+            streams=self.streams,
+            weights={path: term.config.weight for path, term in self._terms()},
+            front=self.orbit(1, size=self.config.validation.size),
+        )
+
     def orbit(self, count: int, *, size: int) -> Views:
         """Evenly spaced views around the object, the first from its front."""
         return OrbitViews(self.config.validation.circle(size), name="validation").views(count, self.device)
@@ -236,14 +249,16 @@ class Distillation(System):
         render = self.renderer.render(views, scene, self.needs[name], step)
         frame = Frame(scene, views, render, step)
         for path, term in self._terms_of(name):
-            terms.add(path, term(frame), weight=term.config.weight(step))
+            terms.add(path, term(frame), weight=self.edits.weight(path, term.config.weight, step))
         if render.sampler_loss is not None:
             terms.add(f"sampler.{name}", TermOutput(losses={"histogram": render.sampler_loss}), weight=1.0)
 
-    def _terms_of(self, stream: str) -> list[tuple[str, Any]]:
+    def _terms(self) -> list[tuple[str, Any]]:
         named: list[tuple[str, Any]] = [(f"guidance.{name}", term) for name, term in self.guidance.items()]
-        named += [(f"losses.{name}", term) for name, term in self.losses.items()]
-        return [(path, term) for path, term in named if term.config.stream == stream]
+        return named + [(f"losses.{name}", term) for name, term in self.losses.items()]
+
+    def _terms_of(self, stream: str) -> list[tuple[str, Any]]:
+        return [(path, term) for path, term in self._terms() if term.config.stream == stream]
 
     def _needs_of(self, stream: str) -> frozenset[Buffer]:
         return frozenset().union(*(term.needs for _, term in self._terms_of(stream)))

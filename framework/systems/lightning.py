@@ -23,6 +23,7 @@ from framework.core.step import Mode, StepInfo
 from framework.structures.losses import LossTerms, Update
 from framework.systems.base import System
 from framework.systems.optimization import config_path
+from framework.systems.weight_edits import WeightEdit, WeightEdits
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Shell(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.system = system
+        system.edits = WeightEdits.of_run(directory)
         self.run = run
         self.directory = directory
         self.steps_done = 0
@@ -204,6 +206,10 @@ class Shell(pl.LightningModule):
         )
         for old in self.directory.checkpoints()[: -self.run.trainer.keep_checkpoints]:
             old.unlink()
+
+    def edit_weight(self, path: str, value: float | None) -> None:
+        """Set the weight of a term by hand from this step on, and note that in the run; None undoes it."""
+        self.system.edits.add(WeightEdit(self.steps_done, path, value), self.directory)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Go on from what `load_checkpoint` returned.

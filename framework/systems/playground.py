@@ -85,7 +85,8 @@ class Playground(System):
         frame = Frame(self, self.views(), self.render(), step)
         for name, guidance in self.guidance.items():
             assert isinstance(guidance, Guidance)
-            terms.add(f"guidance.{name}", guidance(frame), weight=guidance.config.weight(step))
+            path = f"guidance.{name}"
+            terms.add(path, guidance(frame), weight=self.edits.weight(path, guidance.config.weight, step))
         self._remember(step)
         return terms
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.cli.main import main
+from framework.cli.main import _with_viewer_port, build_parser, main
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = str(ROOT / "configs" / "dreamfusion.yaml")
@@ -141,6 +141,33 @@ def test_what_a_run_starts_from_can_be_named_in_three_ways(
 
 def test_settings_may_stand_between_options() -> None:
     assert main(["seed=1", "--config", DEFAULT, "prompt=a b", "--print-config", "trainer.max_steps=3"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        ([], None),
+        (["--viewer"], 8080),
+        (["--viewer", "8090"], 8090),
+        (["--viewer=7"], 7),
+        (["--viewer", "seed=3"], 8080),
+    ],
+)
+def test_a_viewer_has_a_port_of_its_own_unless_one_is_named(words: list[str], port: int | None) -> None:
+    options = build_parser().parse_intermixed_args(_with_viewer_port(["--config", "a.yaml", *words]))
+    assert options.viewer == port and options.settings == [word for word in words if "seed" in word]
+
+
+@pytest.mark.parametrize("words", [["--viewer=70000"], ["--viewer=here"]])
+def test_a_port_that_is_none_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--config", "configs/debug/analytic.yaml", *words])
+    assert "expected the number of a port, below 65536" in capsys.readouterr().err
+
+
+def test_a_viewer_without_a_training_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--report", "--run", "nowhere", "--viewer"]) == 2
+    assert capsys.readouterr().err == "error: --viewer shows a training, and there is none here. Leave it out.\n"
 
 
 def test_verbose_shows_where_an_error_comes_from() -> None:
