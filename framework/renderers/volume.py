@@ -22,6 +22,7 @@ from framework.core.registries import RENDERERS
 from framework.core.step import StepInfo
 from framework.geometry.normals import unit
 from framework.ops.backends import AUTO
+from framework.ops.chunks import in_chunks
 from framework.ops.compositing import composite, weights_only
 from framework.ops.importance_sampling import refine
 from framework.ops.ray_sampling import sample_occupied, steps_across
@@ -95,7 +96,7 @@ class VolumeRenderer(Renderer, ABC):
         min_weight: float = 1e-3
         """Samples of less weight than this are not given normals."""
         evaluation_rays: int = 32768
-        """Rays drawn at once in evaluation, which bounds its memory."""
+        """Rays drawn at once in evaluation, which bounds its memory; halved where it does not suffice."""
 
         def __post_init__(self) -> None:
             if min(self.samples_per_ray, self.importance_samples, self.evaluation_rays) < 1:
@@ -117,11 +118,15 @@ class VolumeRenderer(Renderer, ABC):
         rays = views.cameras.rays()
         # Pieces would save nothing where a graph is kept: it holds them all.
         is_whole = (step.is_training and torch.is_grad_enabled()) or Buffer.SAMPLES in needs
-        chunk = len(rays) if is_whole else self.config.evaluation_rays
-        parts = [
-            self._pixels(rays[first : first + chunk], first, views, scene, needs, step)
-            for first in range(0, len(rays), chunk)
-        ]
+        if is_whole:
+            parts = [self._pixels(rays, 0, views, scene, needs, step)]
+        else:
+            parts = in_chunks(
+                lambda part: self._pixels(rays[part], part.start, views, scene, needs, step),
+                len(rays),
+                size=self.config.evaluation_rays,
+                what="rays",
+            )
         shape = (len(views), views.cameras.height, views.cameras.width)
         opacity = _joined([part.opacity for part in parts])[:, None]
         background = scene.background.color(rays.directions.view(shape[0], -1, 3), step).reshape(-1, 3)
@@ -230,7 +235,8 @@ def _jitter(rays: Rays, step: StepInfo, name: str) -> Float[Tensor, "N"] | None:
     """Offsets in training, where equal ones on all rays would show as bands."""
     if not step.is_training:
         return None
-    return torch.rand(len(rays), generator=step.generator(name, rays.device), device=rays.device)
+    generator = step.batch_generator(name, rays.device)
+    return step.own(torch.rand(step.rows(len(rays)), generator=generator, device=rays.device))
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
