@@ -151,8 +151,20 @@ def fit(
 
 
 def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> list[Path]:
-    """Write what the training was for, and name the files; returns them."""
-    paths = system.export(directory.root, shell.step_info("export"))
+    """Write what the training was for, and name the files; returns them.
+
+    Raises:
+        UserError: If there is nothing to write, or too little memory for it even piece by piece.
+    """
+    from framework.ops.chunks import is_out_of_memory
+    from framework.systems.memory import no_memory_to_export
+
+    try:
+        paths = system.export(directory.root, shell.step_info("export"))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_memory_to_export(error, directory) from error
     name_files(paths, directory, console)
     return paths
 
@@ -233,8 +245,8 @@ def train(
         OutOfMemory: If the device has too little memory; checkpoints up to then are kept.
     """
     import pytorch_lightning as pl
-    import torch
 
+    from framework.ops.chunks import is_out_of_memory
     from framework.systems.callbacks import GentleStop, Records, StepProgress
     from framework.systems.memory import out_of_memory
     from framework.systems.placement import placement
@@ -261,7 +273,9 @@ def train(
     except SystemExit as error:
         # How Lightning ends on a Ctrl-C that comes before its loop has begun.
         raise KeyboardInterrupt from error
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise out_of_memory(error, shell.run, directory, steps_done=shell.steps_done) from error
     except RankLost as error:
         kept = directory.checkpoints()

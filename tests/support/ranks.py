@@ -76,7 +76,10 @@ def run_together(count: int, jobs: Sequence[Job], folder: Path) -> dict[str, Res
         kept = [torch.load(folder / f"{job.name}-{rank}.pt", weights_only=True) for rank in range(count)]
         output = [(folder / f"{job.name}-{rank}.txt").read_text() for rank in range(count)]
         results[job.name] = Result(
-            [item["status"] for item in kept], [item["state"] for item in kept], output, [item["views"] for item in kept]
+            [item["status"] for item in kept],
+            [item["state"] for item in kept],
+            output,
+            [item["views"] for item in kept],
         )
     return results
 
