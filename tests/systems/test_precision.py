@@ -11,7 +11,7 @@ from torch import Tensor
 
 from framework.core.checkpoint import load_checkpoint
 from framework.core.step import StepInfo
-from framework.diffusion.analytic import Analytic
+from framework.diffusion.analytic import AnalyticPrior
 from framework.structures.losses import LossTerms, TermOutput
 from framework.systems.distillation import Distillation
 from framework.systems.loss_scale import LossScale
@@ -49,9 +49,9 @@ def test_networks_compute_in_half_precision_and_guidance_does_not(
 ) -> None:
     seen: list[tuple[bool, torch.dtype]] = []
     products: list[torch.dtype] = []
-    whole_predict, whole_step = Analytic.predict, Distillation.training_step
+    whole_predict, whole_step = AnalyticPrior.predict, Distillation.training_step
 
-    def predict(self: Analytic, noisy: Tensor, *rest: Any) -> Any:
+    def predict(self: AnalyticPrior, noisy: Tensor, *rest: Any) -> Any:
         seen.append((torch.is_autocast_enabled("cpu"), noisy.dtype))
         return whole_predict(self, noisy, *rest)
 
@@ -59,7 +59,7 @@ def test_networks_compute_in_half_precision_and_guidance_does_not(
         products.append((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
         return whole_step(self, step)
 
-    monkeypatch.setattr(Analytic, "predict", predict)
+    monkeypatch.setattr(AnalyticPrior, "predict", predict)
     monkeypatch.setattr(Distillation, "training_step", training_step)
     assert launch.small(f"trainer.precision={precision}", "trainer.max_steps=3") == 0
     assert set(products) == {half} and set(seen) == {(False, torch.float32)}
