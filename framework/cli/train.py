@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import time
 import warnings
@@ -303,11 +304,12 @@ def device(gpus: Sequence[int] | None, local_rank: int = 0) -> torch.device:
         raise UserError(f"--gpu {asked}: this machine has {count} CUDA devices. Leave --gpu out to use what there is.")
     if gpus is None and count == 0:
         return torch.device("cpu")
-    # A scheduler may show each process its own device alone.
     found = list(gpus or range(count))
-    if local_rank >= len(found) > 1:
+    if len(found) == 1 and "SLURM_PROCID" in os.environ:  # Which may show each process its own device alone.
+        return torch.device("cuda", found[0])
+    if local_rank >= len(found):
         raise UserError(f"There are more processes than the {len(found)} CUDA devices. Start as many as devices.")
-    return torch.device("cuda", found[min(local_rank, len(found) - 1)])
+    return torch.device("cuda", found[local_rank])
 
 
 def check_backends(config: RunConfig, target: torch.device) -> None:

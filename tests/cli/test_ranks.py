@@ -79,6 +79,9 @@ def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UserError, match="There are more processes than the 2 CUDA devices"):
         device([0, 1], 2)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UserError, match="There are more processes than the 1 CUDA devices"):
+        device(None, 1)
+    monkeypatch.setenv("SLURM_PROCID", "3")
     assert device(None, 3).index == 0, "a scheduler may show each process its own device alone"
 
 
