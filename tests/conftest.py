@@ -124,6 +124,12 @@ def small_settings() -> tuple[str, ...]:
     return SMALL
 
 
+@pytest.fixture(scope="session")
+def small() -> tuple[str, ...]:
+    """The settings of `launch.small`, for fixtures that several tests share."""
+    return SMALL
+
+
 @pytest.fixture
 def launch_in(tmp_path: Path) -> Callable[[str], Launcher]:
     """Launchers whose runs lie in folders of their own."""

@@ -38,7 +38,13 @@ BELOW: dict[str, tuple[str, ...]] = {
 # Foreign packages that would bind a whole layer to them, and the only places that know them.
 GUARDED = {
     "warp": ("ops/warp/", "toybox/primitives_warp.py", "toybox/tracing_warp.py", "export/marching_cubes.py"),
-    "pytorch_lightning": ("systems/lightning.py", "systems/callbacks.py", "viewer/live_view.py", "cli/train.py"),
+    "pytorch_lightning": (
+        "systems/lightning.py",
+        "systems/callbacks.py",
+        "systems/placement.py",
+        "viewer/live_view.py",
+        "cli/train.py",
+    ),
     "diffusers": ("diffusion/families/", "systems/diffusion_training.py"),
     "omegaconf": ("core/config.py",),
     "jinja2": ("report/",),

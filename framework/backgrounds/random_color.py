@@ -14,7 +14,8 @@ def with_random_colors(colors: Float[Tensor, "B R 3"], *, probability: float, st
     """`colors`, but in training one uniformly drawn colour for each view that is chosen with `probability`."""
     if probability <= 0.0 or not step.is_training:
         return colors
-    draws = torch.rand(len(colors), 4, generator=step.generator("background", colors.device), device=colors.device)
+    generator = step.batch_generator("background", colors.device)
+    draws = step.own(torch.rand(step.rows(len(colors)), 4, generator=generator, device=colors.device))
     is_random = draws[:, None, :1] < probability  # (B, 1, 1)
     return torch.where(is_random, draws[:, None, 1:], colors)
 

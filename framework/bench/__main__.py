@@ -33,6 +33,13 @@ BENCHMARKS = {
             "framework.bench.steps",
         ),
         Benchmark(
+            "devices",
+            "Devices",
+            "Speed of the default config with two views a step over the last 100 of 200 steps: drawn by one process with all "
+            "threads of the processor, by two processes (gloo) with half of them each, and by one in two micro-steps.",
+            "framework.bench.devices",
+        ),
+        Benchmark(
             "results",
             "Results",
             "Runs whose right answer is known. The shape score of an exported mesh, read back from disk, is 1 for the scene "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -75,6 +76,12 @@ def failure(arguments: Sequence[str], finished: Finished) -> BenchError:
     """What to raise when `launch.py` ended as it should not; shows the end of what it printed."""
     tail = "\n".join(finished.output.strip().splitlines()[-_LINES_SHOWN:])
     return BenchError(f"'launch.py {' '.join(arguments)}' ended with status {finished.status}:\n{tail}")
+
+
+def largest_memory(finished: Finished, output_root: Path) -> float:
+    """The most memory, GiB, of a run: in a phase that it noted, with which the system's own count began anew, or after."""
+    states = [json.loads(path.read_text()) for path in output_root.glob("*/**/run.json")]
+    return max(finished.peak_bytes / GIB, *(state.get("peak_memory_gib", 0.0) for state in states))
 
 
 def run_folder(output_root: Path) -> Path:

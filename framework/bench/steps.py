@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from framework.bench.processes import GIB, launch, run_folder
+from framework.bench.processes import largest_memory, launch, run_folder
 from framework.bench.rows import BenchError, Measure
 from framework.bench.suite import Case, Outcome, Suite
 
@@ -27,6 +27,7 @@ def _speed(pictures: Path) -> Outcome:
         settings = ["trainer.validate_every=0", "trainer.checkpoint_every=100000", "export=null"]
         finished = launch("--config", CONFIG, *settings, f"output_root={folder}")
         times = times_of_steps(run_folder(Path(folder)) / "tensorboard")
+        memory = largest_memory(finished, Path(folder))
     windows = {f"speed before step {_EARLY}": _EARLY, "speed at the end": max(times)}
     return Outcome(
         measures=(
@@ -34,7 +35,7 @@ def _speed(pictures: Path) -> Outcome:
                 Measure(name=name, value=speed(times, until, steps=_TIMED_STEPS), unit="steps/s", at_least=_LEAST_SPEED)
                 for name, until in windows.items()
             ),
-            Measure(name="largest memory", value=finished.peak_bytes / GIB, unit="GiB"),
+            Measure(name="largest memory", value=memory, unit="GiB"),
         )
     )
 

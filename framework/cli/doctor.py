@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -22,12 +23,12 @@ OPTIONAL = {
 }
 
 
-def doctor(gpu: int | None) -> int:
+def doctor(gpus: Sequence[int] | None) -> int:
     """Print the report; returns 0, or 1 if something is missing that the default run needs."""
     from framework.cli.train import device
 
     console = Console()
-    target = device(gpu)
+    target = device(gpus)
     console.print(f"Distill3D at commit {commit()} on {machine()}; runs will use '{target}'.")
     missing = _packages(console)
     _operations(console, str(target))

@@ -11,6 +11,7 @@ from rich.console import Console
 from framework.cli import extensions, train
 from framework.core.config import parse
 from framework.core.errors import ConfigError
+from framework.core.peaks import Peaks
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resume_target
 from framework.core.yaml_tree import load_tree, override
@@ -31,14 +32,19 @@ def run(options: argparse.Namespace, custom: Path) -> int:
     config = parse(RunConfig, tree)
     train.check(config)
     system, shell = train.build(config, directory, _checkpoints(directory, config), options)
+    peaks = Peaks()
     if options.export:
-        train.export(system, shell, directory, console)
+        with peaks.phase("export"):
+            train.export(system, shell, directory, console)
         if directory.state().get("state") == "finished":
             directory.note({"reason": None})  # An export that failed before is mended.
     elif options.validate:
-        _validate(system, shell, directory, console)
+        with peaks.phase("pictures"):
+            _validate(system, shell, directory, console)
     else:
-        train.name_files(system.test(directory.root, shell.step_info("test")), directory, console)
+        with peaks.phase("turntable"):
+            train.name_files(system.test(directory.root, shell.step_info("test")), directory, console)
+    directory.note({"memory": peaks.in_gib(directory.state().get("memory", {}))})
     train.report(directory, console)
     return 0
 

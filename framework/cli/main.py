@@ -84,7 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="start from the scene of a run, or from a mesh file (which can be named by mesh=FILE, too)",
     )
     parser.add_argument(
-        "--gpu", type=int, metavar="N", help="CUDA device to use (default: the first one, else the CPU)"
+        "--gpu",
+        type=_numbers,
+        metavar="N[,N...]",
+        help="CUDA device to use (default: the first one, else the CPU), or several to train on together",
     )
     parser.add_argument(
         "--viewer",
@@ -100,10 +103,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _numbers(text: str) -> list[int]:
+    """The numbers of devices that `--gpu` names."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers of devices such as 0 or 0,1, got '{text}'") from None
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit status (2 for errors that a user can mend)."""
     parser = build_parser()
     options = parser.parse_intermixed_args(_with_viewer_port(arguments))
+    options.arguments = list(arguments)
     _show_log(verbose=options.verbose)
     try:
         status = _dispatch(options, parser)
@@ -193,14 +205,20 @@ def _with_config(options: argparse.Namespace) -> int:
         for name, config in configs.items():
             print_config(config, trees[name], stage=name)
         return 0
-    from framework.cli import stages, train
+    from framework.cli import ranks, stages, train
 
     try:
-        if "" not in configs:
-            return stages.run(configs, options)
-        if options.stage is not None:
+        if "" in configs and options.stage is not None:
             raise ConfigError(f"--stage {options.stage}: {options.config} has no stages.")
-        return train.run(configs[""], options)
+        here, count = ranks.place(), ranks.wanted(options, configs)
+        if options.viewer is not None and (here is not None or count > 1):
+            raise UserError(
+                "--viewer: what several processes train cannot be watched. Leave it out, or train with one."
+            )
+        if here is None and count > 1:
+            return ranks.start(options.arguments, count)
+        with ranks.joined(here, options):
+            return train.run(configs[""], options) if "" in configs else stages.run(configs, options)
     except ConfigError as error:
         raise error.located(tree.origin) from error
 

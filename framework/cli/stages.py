@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from framework.cli import train
 from framework.cli.viewing import opened
+from framework.core import ranks
 from framework.core.errors import ConfigError, UserError, did_you_mean
 from framework.core.files import write_text
 from framework.core.run_config import RunConfig
@@ -28,7 +31,7 @@ def run(stages: Mapping[str, RunConfig], options: argparse.Namespace) -> int:
         ConfigError: With the problems of all stages, before the first of them begins.
         UserError: If a stage fails, or the one that it starts from has not been finished.
     """
-    console = Console()
+    console = Console(quiet=not ranks.is_first())
     check(stages)
     if options.stage is not None and options.stage not in stages:
         hint = did_you_mean(options.stage, stages)
@@ -39,15 +42,18 @@ def run(stages: Mapping[str, RunConfig], options: argparse.Namespace) -> int:
 
 def _run(stages: Mapping[str, RunConfig], console: Console, options: argparse.Namespace, window: Window | None) -> int:
     first = next(iter(stages.values()))
-    directory = _directory(first, _yaml(stages))
+    directory = ranks.from_first(lambda: _directory(first, _yaml(stages)))
     directory.note({"stages": list(stages)})
-    write_text(directory.config, _yaml(stages))
+    if ranks.is_first():
+        write_text(directory.config, _yaml(stages))
     try:
         status = _train(stages, directory, console, options, window)
     except BaseException as error:
-        _note_failure(directory, error)
+        if ranks.is_first():
+            _note_failure(directory, error)
         raise
-    train.report(directory, console)
+    if ranks.is_first():
+        train.report(directory, console)
     return status
 
 
@@ -78,40 +84,56 @@ def _train(
     chosen = stages if options.stage is None else {options.stage: stages[options.stage]}
     for name, config in chosen.items():
         folder = directory.stage(name)
-        if folder.state().get("state") == "finished":
+        if ranks.from_first(partial(_is_finished, folder)):
             train.say(console, f"Stage '{name}' is finished: {folder.root}")
             continue
         directory.set_state("running", step=0)
         train.say(console, f"Stage '{name}'")
-        config = _located(name, config, stages, directory)
-        folder.root.mkdir(exist_ok=True)
-        folder.note({"stage": name})
-        checkpoints = folder.candidates() if folder.checkpoints() else []
+        start, checkpoints = ranks.from_first(partial(_begin, name, stages, directory))
+        config = dataclasses.replace(config, start_from=start)
         status = train.run_in(folder, config, checkpoints, console, options, window)
         if status:
             directory.set_state("interrupted", step=0)
             return status
-    is_finished = all(directory.stage(name).state().get("state") == "finished" for name in stages)
+    if not ranks.is_first():
+        return 0
+    is_finished = all(_is_finished(directory.stage(name)) for name in stages)
     directory.set_state("finished" if is_finished else "interrupted", step=0)
     return 0
 
 
-def _located(name: str, config: RunConfig, stages: Mapping[str, RunConfig], directory: RunDirectory) -> RunConfig:
-    """`config` with the folder of the stage that it starts from in place of its name.
+def _is_finished(folder: RunDirectory) -> bool:
+    return folder.state().get("state") == "finished"
+
+
+def _begin(name: str, stages: Mapping[str, RunConfig], directory: RunDirectory) -> tuple[str | None, list[Path]]:
+    """Make the folder of a stage; returns what it starts from and the checkpoints to go on from.
+
+    Raises:
+        UserError: If the stage that it starts from has not been finished.
+    """
+    folder, start = directory.stage(name), _located(name, stages, directory)
+    folder.root.mkdir(exist_ok=True)
+    folder.note({"stage": name})
+    return start, folder.candidates() if folder.checkpoints() else []
+
+
+def _located(name: str, stages: Mapping[str, RunConfig], directory: RunDirectory) -> str | None:
+    """What a stage starts from, which is a folder where it is an earlier stage.
 
     Raises:
         UserError: If that stage has not been finished.
     """
-    start = config.start_from
+    start = stages[name].start_from
     if start is None or start not in stages:
-        return config
+        return start
     source = directory.stage(start)
-    if source.state().get("state") != "finished":
+    if not _is_finished(source):
         raise UserError(
             f"Stage '{name}' starts from stage '{start}', which has not been finished in {directory.root}. "
             f"Train it first: --stage {start} resume={directory.root}"
         )
-    return dataclasses.replace(config, start_from=str(source.root))
+    return str(source.root)
 
 
 def _directory(config: RunConfig, text: str) -> RunDirectory:

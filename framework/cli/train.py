@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import signal
 import time
 import warnings
@@ -16,10 +17,13 @@ from rich.console import Console
 
 from framework.cli.report import refresh
 from framework.cli.viewing import opened
+from framework.core import ranks
 from framework.core.config import dump
 from framework.core.errors import ConfigError, Interrupted, Problem, UserError
 from framework.core.files import write_text
-from framework.core.provenance import peak_memory, provenance
+from framework.core.peaks import Peaks, told
+from framework.core.provenance import provenance
+from framework.core.ranks import RankLost
 from framework.core.registries import SYSTEMS
 from framework.core.run_config import RunConfig
 from framework.core.run_directory import RunDirectory, resume_target, run_of_job
@@ -39,11 +43,11 @@ _SIGNALLED = 128
 
 def run(config: RunConfig, options: argparse.Namespace) -> int:
     """Train, then export; returns the exit status."""
-    console = Console()
-    resumed = _resumed(config)
+    console = Console(quiet=not ranks.is_first())
+    resumed = ranks.from_first(lambda: _resumed(config))
     check(config)
     with opened(options.viewer, [config], console) as window:
-        directory, checkpoints = resumed or (RunDirectory.create(config.output_root, config.name, config.prompt), [])
+        directory, checkpoints = resumed or (ranks.from_first(lambda: _new_directory(config)), [])
         if resumed is not None and not checkpoints:
             say(console, "The run was stopped before its first checkpoint, and begins again.")
         return run_in(directory, config, checkpoints, console, options, window)
@@ -61,10 +65,13 @@ def run_in(
 
     Returns the exit status.
     """
+    if not ranks.is_first():
+        return _assist(directory, config, checkpoints, console, options)
     say(console, f"Writing to {directory.root}")
     directory.tidy()
-    started = time.monotonic()
-    system, shell = _prepare(config, directory, checkpoints, options)
+    started, peaks = time.monotonic(), Peaks()
+    with peaks.phase("loading"):
+        system, shell = _prepare(config, directory, checkpoints, options)
     directory.set_state("running", step=shell.steps_done)
     directory.note({"made_by": provenance()})
     write_text(directory.config, yaml_text(kept_tree(config)))
@@ -72,14 +79,14 @@ def run_in(
 
     dashboards = open_dashboards(config, directory, start_step=shell.steps_done)
     try:
-        stopped_by = fit(system, shell, directory, dashboards, console, options, window)
+        stopped_by = fit(system, shell, directory, dashboards, console, options, peaks, window)
     except BaseException as error:
-        _note_failure(directory, error, time.monotonic() - started)
+        _note_failure(directory, error, time.monotonic() - started, peaks, console)
         if isinstance(error, Exception):  # Else the user wants to quit at once.
             _close(dashboards, directory)
             report(directory, console)
         raise
-    _add_costs(directory, time.monotonic() - started)
+    _add_costs(directory, time.monotonic() - started, peaks, console)
     _close(dashboards, directory)
     report(directory, console)
     if stopped_by is not None:
@@ -87,6 +94,21 @@ def run_in(
         return _SIGNALLED + stopped_by
     say(console, f"Done in {time.monotonic() - started:.0f} s: {directory.root}")
     return 0
+
+
+def _assist(
+    directory: RunDirectory,
+    config: RunConfig,
+    checkpoints: Sequence[Path],
+    console: Console,
+    options: argparse.Namespace,
+) -> int:
+    """Train as one of the processes that write nothing; returns the exit status."""
+    from framework.systems.loggers import no_dashboards
+
+    _, shell = build(config, directory, checkpoints, options)
+    stopped_by = train(shell, directory, no_dashboards(), console, options, Peaks())
+    return 0 if stopped_by is None else _SIGNALLED + stopped_by
 
 
 def check(config: RunConfig, *, source: RunConfig | None = None) -> None:
@@ -116,15 +138,19 @@ def fit(
     dashboards: Dashboards,
     console: Console,
     options: argparse.Namespace,
+    peaks: Peaks,
     window: Window | None = None,
 ) -> signal.Signals | None:
     """Train to the end and export; returns the signal that stopped it before, if one did."""
-    stopped_by = train(shell, directory, dashboards, console, options, window)
+    with peaks.phase("training"):
+        stopped_by = train(shell, directory, dashboards, console, options, peaks, window)
     if stopped_by is not None:
         directory.set_state("interrupted", step=shell.steps_done)
         return stopped_by
     try:
-        dashboards.exported(shell.steps_done, export(system, shell, directory, console))
+        with peaks.phase("export"):
+            written = export(system, shell, directory, console)
+        dashboards.exported(shell.steps_done, written)
     except UserError as error:
         # The training is done and saved; there is nothing to resume, only an export to repeat.
         directory.set_state("finished", step=shell.steps_done, reason=str(error))
@@ -134,8 +160,20 @@ def fit(
 
 
 def export(system: System, shell: Shell, directory: RunDirectory, console: Console) -> list[Path]:
-    """Write what the training was for, and name the files; returns them."""
-    paths = system.export(directory.root, shell.step_info("export"))
+    """Write what the training was for, and name the files; returns them.
+
+    Raises:
+        UserError: If there is nothing to write, or too little memory for it even piece by piece.
+    """
+    from framework.ops.chunks import is_out_of_memory
+    from framework.systems.memory import no_memory_to_export
+
+    try:
+        paths = system.export(directory.root, shell.step_info("export"))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_memory_to_export(error, directory) from error
     name_files(paths, directory, console)
     return paths
 
@@ -180,7 +218,7 @@ def build(
     from framework.core.checkpoint import check_parts, check_same_components, load_newest
     from framework.systems.optimization import freeze
 
-    target = device(options.gpu)
+    target = device(options.gpu, ranks.local_rank())
     check_backends(config, target)
     content = None
     if checkpoints:
@@ -209,6 +247,7 @@ def train(
     dashboards: Dashboards,
     console: Console,
     options: argparse.Namespace,
+    peaks: Peaks,
     window: Window | None = None,
 ) -> signal.Signals | None:
     """Run Lightning's loop over the steps that are left; returns the signal that stopped it, if one did.
@@ -219,27 +258,25 @@ def train(
         OutOfMemory: If the device has too little memory; checkpoints up to then are kept.
     """
     import pytorch_lightning as pl
-    import torch
 
+    from framework.ops.chunks import is_out_of_memory
     from framework.systems.callbacks import GentleStop, Records, StepProgress
     from framework.systems.memory import out_of_memory
+    from framework.systems.placement import placement
 
     if shell.steps_done >= shell.run.trainer.max_steps:
         console.print(f"All {shell.run.trainer.max_steps} steps are done already.")
         return None
-    stop, records = GentleStop(console), Records(directory, dashboards)
-    callbacks = [StepProgress(console), records]
+    stop, records = GentleStop(console), Records(directory, dashboards, peaks)
+    callbacks: list[pl.Callback] = [*([StepProgress(console)] if ranks.is_first() else []), records]
     if window is not None:
         from framework.viewer.live_view import LiveView
 
         tell = functools.partial(name_files, directory=directory, console=console)
         callbacks.append(LiveView(window, records, stop, name_files=tell))
     _quiet_lightning()
-    is_cuda = device(options.gpu).type == "cuda"
     trainer = pl.Trainer(
-        accelerator="gpu" if is_cuda else "cpu",
-        devices=[options.gpu or 0] if is_cuda else 1,
-        precision=shell.run.trainer.precision,
+        **placement(shell, device(options.gpu, ranks.local_rank())),
         max_epochs=1,
         callbacks=[*callbacks, stop],
         default_root_dir=str(directory.root),
@@ -254,25 +291,42 @@ def train(
     except SystemExit as error:
         # How Lightning ends on a Ctrl-C that comes before its loop has begun.
         raise KeyboardInterrupt from error
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise out_of_memory(error, shell.run, directory, steps_done=shell.steps_done) from error
+    except RankLost as error:
+        kept = directory.checkpoints()
+        last = f"The last checkpoint is {kept[-1]}; go on with resume=" if kept else "There is no checkpoint in "
+        raise RankLost(f"{error} {last}{directory.whole().root}") from error
     return stop.stopped_by
 
 
-def device(gpu: int | None) -> torch.device:
-    """The CUDA device asked for, else the first one there is, else the CPU.
+def device(gpus: Sequence[int] | None, local_rank: int = 0) -> torch.device:
+    """The CUDA device of one process: that asked for, else its own among those there are, else the CPU.
+
+    Args:
+        gpus: Those asked for, or None.
+        local_rank: Number of the process among those on this machine.
 
     Raises:
-        UserError: If the device asked for does not exist.
+        UserError: If there is none for it.
     """
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if gpu is None:
-        return torch.device("cuda", 0) if count else torch.device("cpu")
-    if not 0 <= gpu < count:
-        raise UserError(f"--gpu {gpu}: this machine has {count} CUDA devices. Leave --gpu out to use what there is.")
-    return torch.device("cuda", gpu)
+    missing = [gpu for gpu in gpus or () if not 0 <= gpu < count]
+    if missing:
+        asked = ",".join(str(gpu) for gpu in gpus or ())
+        raise UserError(f"--gpu {asked}: this machine has {count} CUDA devices. Leave --gpu out to use what there is.")
+    if gpus is None and count == 0:
+        return torch.device("cpu")
+    found = list(gpus or range(count))
+    if len(found) == 1 and "SLURM_PROCID" in os.environ:  # Which may show each process its own device alone.
+        return torch.device("cuda", found[0])
+    if local_rank >= len(found):
+        raise UserError(f"There are more processes than the {len(found)} CUDA devices. Start as many as devices.")
+    return torch.device("cuda", found[local_rank])
 
 
 def check_backends(config: RunConfig, target: torch.device) -> None:
@@ -314,12 +368,14 @@ def cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _note_failure(directory: RunDirectory, error: BaseException, seconds: float) -> None:
+def _note_failure(
+    directory: RunDirectory, error: BaseException, seconds: float, peaks: Peaks, console: Console
+) -> None:
     """Record why and when a run ended."""
     before = directory.state()
     if before.get("state") == "running":
         attempt(lambda: directory.set_state("failed", step=before.get("step", 0), reason=cause(error)), directory)
-    attempt(lambda: _add_costs(directory, seconds), directory)
+    attempt(lambda: _add_costs(directory, seconds, peaks, console), directory)
 
 
 def attempt(note: Callable[[], None], directory: RunDirectory) -> None:
@@ -330,13 +386,14 @@ def attempt(note: Callable[[], None], directory: RunDirectory) -> None:
         _log.warning("%s: how the run ended cannot be noted (%s).", directory.root, error.strerror)
 
 
-def _add_costs(directory: RunDirectory, seconds: float) -> None:
+def _add_costs(directory: RunDirectory, seconds: float, peaks: Peaks, console: Console) -> None:
     """Record time and memory of a run, which may have been resumed."""
-    before, peak = directory.state(), peak_memory()
-    entries: dict[str, float] = {"seconds": round(before.get("seconds", 0.0) + seconds, 2)}
-    if peak is not None:
-        entries["peak_memory_gib"] = max(before.get("peak_memory_gib", 0.0), round(peak / 2**30, 3))
+    before = directory.state()
+    entries: dict[str, Any] = {"seconds": round(before.get("seconds", 0.0) + seconds, 2)}
+    entries["peak_memory_gib"] = max(before.get("peak_memory_gib", 0.0), round(peaks.largest() / 2**30, 3))
+    entries["memory"] = peaks.in_gib(before.get("memory", {}))
     directory.note(entries)
+    say(console, f"Peak memory: {told(entries['memory'])}")
 
 
 def _close(dashboards: Dashboards, directory: RunDirectory) -> None:
@@ -354,6 +411,10 @@ def _resumed(config: RunConfig) -> tuple[RunDirectory, list[Path]] | None:
         return resume_target(config.resume, **place)
     run = run_of_job(yaml_text(kept_tree(config)), **place)
     return None if run is None else (run, run.checkpoints()[::-1])
+
+
+def _new_directory(config: RunConfig) -> RunDirectory:
+    return RunDirectory.create(config.output_root, config.name, config.prompt)
 
 
 def _quiet_lightning() -> None:

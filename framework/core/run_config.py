@@ -15,8 +15,15 @@ class TrainerConfig:
 
     max_steps: int = 1500
     """Length of the run in training steps."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic of the networks; bf16-mixed computes matrix products in bfloat16."""
+    devices: int = 1
+    """Processes that train together on this machine, each on a CUDA device of its own or all on the CPU; `--gpu 0,1`, torchrun
+    and SLURM say it themselves. Each draws a batch of views of its own; several particles are spread over them."""
+    accumulate: int = 1
+    """Micro-steps whose gradients are added up to those of one step with as many times the batch: more views than fit into
+    the memory at once."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of the networks; bf16-mixed computes matrix products in bfloat16, 16-mixed in float16 with a scaled loss.
+    Guidance is never part of it: a prior has a dtype of its own."""
     validate_every: int = 500
     """Steps between validation images; 0 draws none but the last."""
     checkpoint_every: int = 250
@@ -33,7 +40,7 @@ class TrainerConfig:
     """Where the disk is full, training goes on without checkpoints; more than so many missed in a row stop the run."""
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "checkpoint_every", "keep_checkpoints", "log_every"):
+        for name in ("max_steps", "devices", "accumulate", "checkpoint_every", "keep_checkpoints", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("validate_every", "max_skipped_steps", "max_missed_checkpoints"):

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from framework.core import slurm
+from framework.core import ranks, slurm
 from framework.core.errors import CheckpointError, UserError, did_you_mean
 from framework.core.files import remove_leftovers, write_text
 
@@ -191,7 +191,9 @@ class RunDirectory:
         self.note({"state": state, "step": step, "pid": os.getpid(), "reason": reason})
 
     def note(self, entries: Mapping[str, Any]) -> None:
-        """Add entries to what is recorded of the run; None removes one."""
+        """Add entries to what is recorded of the run, by the first process alone; None removes one."""
+        if not ranks.is_first():
+            return
         record = {key: value for key, value in {**self.state(), **entries}.items() if value is not None}
         write_text(self.root / _STATE, json.dumps(record) + "\n")
 

@@ -66,15 +66,16 @@ class RandomViews(ViewStream):
     def sample(self, step: StepInfo, device: torch.device) -> Views:
         """The views of `step`; equal steps yield equal views."""
         config, count = self.config, round(self.config.batch_size(step))
-        generator = step.generator(f"stream.{self.name}", device)
+        generator, total = step.batch_generator(f"stream.{self.name}", device), step.rows(count)
         # One draw of fixed width for each view, whatever is made of it, keeps the sequence independent of settings.
-        draws = torch.rand(count, 8, generator=generator, device=device).unbind(dim=1)
-        strata = (torch.arange(count, device=device) + draws[0]) / count
+        all_draws = torch.rand(total, 8, generator=generator, device=device)
+        scatter = step.own(torch.randn(total, 3, generator=generator, device=device)) * config.light_spread
+        strata = step.own((torch.arange(total, device=device) + all_draws[:, 0]) / total)
+        draws = step.own(all_draws).unbind(dim=1)
         azimuth = torch.deg2rad(_between(strata, config.azimuth_range_deg))
         elevation = torch.deg2rad(_between(draws[1], config.elevation_range_deg))
         fov_y = torch.deg2rad(_between(draws[3], config.fov_y_range_deg))
         direction = spherical_direction(azimuth, elevation)
-        scatter = torch.randn(count, 3, generator=generator, device=device) * config.light_spread
         toward_light = F.normalize(direction + scatter, dim=1)
         lights = self._lights(toward_light * _between(draws[4], config.light_distance_range)[:, None], draws[5:], step)
         return Views.orbit(

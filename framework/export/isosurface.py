@@ -22,6 +22,7 @@ from framework.core.errors import UserError
 from framework.core.step import StepInfo
 from framework.export.marching_cubes import marching_cubes
 from framework.geometry.base import Geometry
+from framework.ops.chunks import in_chunks
 from framework.structures.field import Attribute, FieldQuery
 from framework.structures.mesh import Mesh
 
@@ -105,7 +106,9 @@ def _sample(
     radius, device = geometry.config.radius, _device(geometry)
     line = torch.linspace(-radius, radius, resolution, device=device)
     values = torch.zeros(resolution**3, device=device)
-    for index in torch.arange(resolution**3, device=device).split(_POINTS_AT_ONCE):
+
+    def ask(part: slice) -> None:
+        index = torch.arange(part.start, part.stop, device=device)
         x, y, z = index // resolution**2, index // resolution % resolution, index % resolution
         positions = torch.stack([line[x], line[y], line[z]], dim=-1)
         if is_visible is not None:
@@ -116,6 +119,8 @@ def _sample(
             answer = sample.density if attribute is Attribute.DENSITY else sample.signed_distance
             assert answer is not None
             values[index] = answer
+
+    in_chunks(ask, resolution**3, size=_POINTS_AT_ONCE, what="points")
     if not bool(values.isfinite().all()):
         share = 1.0 - values.isfinite().float().mean().item()
         raise UserError(

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from framework.export.tangents import in_tangent_space, vertex_tangents
+from framework.ops.chunks import in_chunks
 from framework.ops.mesh_raycasting import RayCaster, RayHits
 from framework.structures.mesh import Mesh, SurfaceTextures
 from framework.structures.rays import Rays
@@ -69,16 +70,18 @@ def bake(mesh: Mesh, color: SurfaceColor, *, texture_size: int) -> Mesh:
     flat = torch.cat([mesh.uvs, torch.zeros_like(mesh.uvs[:, :1])], dim=-1)
     caster = RayCaster(flat, mesh.faces)
     baker = _Baker(mesh, color)
-    covered, values = [], []
-    for texels in torch.arange(texture_size**2, device=device).split(_TEXELS_AT_ONCE):
+
+    def covered(part: slice) -> tuple[Tensor, Tensor] | None:
+        texels = torch.arange(part.start, part.stop, device=device)
         hits = caster.cast(_texel_rays(texels, texture_size))
         is_hit = hits.face >= 0
-        if bool(is_hit.any()):
-            covered.append(texels[is_hit])
-            values.append(baker.texels(hits[is_hit]))
-    if not covered:
+        return (texels[is_hit], baker.texels(hits[is_hit])) if bool(is_hit.any()) else None
+
+    parts = [item for item in in_chunks(covered, texture_size**2, size=_TEXELS_AT_ONCE, what="texels") if item]
+    if not parts:
         return dataclasses.replace(mesh, texture=torch.zeros(texture_size, texture_size, 3, device=device))
-    return _with_textures(mesh, _filled(torch.cat(covered), torch.cat(values), texture_size))
+    texels, values = (torch.cat(items) for items in zip(*parts, strict=True))
+    return _with_textures(mesh, _filled(texels, values, texture_size))
 
 
 class _Baker:

@@ -33,6 +33,7 @@ from framework.geometry.surface_points import surface_points
 from framework.geometry.triangle_mesh import TriangleMesh
 from framework.geometry.volume_field import VolumeField
 from framework.ops.backends import AUTO
+from framework.ops.chunks import in_chunks
 from framework.structures.field import Attribute, FieldQuery
 from framework.structures.mesh import Mesh
 
@@ -83,7 +84,12 @@ class Conversion:
     def features(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
         """Features of the source at world positions."""
         wants = frozenset({Attribute.FEATURES})
-        samples = [self.source.query(FieldQuery(part, self.step, wants)) for part in positions.split(_POINTS_AT_ONCE)]
+        samples = in_chunks(
+            lambda part: self.source.query(FieldQuery(positions[part], self.step, wants)),
+            len(positions),
+            size=_POINTS_AT_ONCE,
+            what="points",
+        )
         return torch.cat([sample.features for sample in samples if sample.features is not None])
 
     def points(self, mesh: Mesh, *, spread: float) -> Float[Tensor, "N 3"]:

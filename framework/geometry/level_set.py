@@ -19,6 +19,7 @@ from framework.geometry.base import Geometry
 from framework.geometry.dual_cubes import dual_surface
 from framework.geometry.silhouettes import best_threshold
 from framework.geometry.solid import clean
+from framework.ops.chunks import in_chunks
 from framework.structures.field import Attribute, FieldQuery
 from framework.structures.mesh import Mesh
 
@@ -97,14 +98,17 @@ def silhouette_threshold(density: Float[Tensor, "N N N"], radius: float) -> floa
 def _sampled(geometry: Geometry, attribute: Attribute, step: StepInfo, resolution: int) -> Float[Tensor, "N N N"]:
     radius, device = geometry.config.radius, next(geometry.parameters()).device
     line = torch.linspace(-radius, radius, resolution, device=device)
-    values = []
-    for index in torch.arange(resolution**3, device=device).split(_POINTS_AT_ONCE):
+
+    def ask(part: slice) -> Tensor:
+        index = torch.arange(part.start, part.stop, device=device)
         places = (index // resolution**2, index // resolution % resolution, index % resolution)
         positions = torch.stack([line[place] for place in places], dim=1)
         sample = geometry.query(FieldQuery(positions, step, frozenset({attribute})))
         value = sample.density if attribute is Attribute.DENSITY else sample.signed_distance
         assert value is not None
-        values.append(value.float())
+        return value.float()
+
+    values = in_chunks(ask, resolution**3, size=_POINTS_AT_ONCE, what="points")
     grid = torch.cat(values).view(resolution, resolution, resolution)
     if not bool(grid.isfinite().all()):
         share = 1.0 - grid.isfinite().float().mean().item()

@@ -45,8 +45,8 @@ class Asynchronous(Guidance):
     def partner(self, timestep: Int[Tensor, "B"], step: StepInfo) -> Int[Tensor, "B"]:
         """The noisier level t + U(0, eta (t - T_min))."""
         num_timesteps = len(self.prior.schedule)
-        generator = step.generator(f"guidance.{self.name}.shift", timestep.device)
-        share = torch.rand(timestep.shape, generator=generator, device=timestep.device)
+        generator = step.batch_generator(f"guidance.{self.name}.shift", timestep.device)
+        share = step.own(torch.rand(step.rows(len(timestep)), generator=generator, device=timestep.device))
         distance = (timestep - int(self.config.shift_above * num_timesteps)).clamp(min=0)
         return (timestep + (self.config.shift(step) * share * distance).long()).clamp(max=num_timesteps - 1)
 

@@ -272,7 +272,7 @@ class Guidance(Component, nn.Module, Term, ABC):
         """What the prior looks at in this step."""
         probability = self.config.normal_probability(step)
         if probability > 0.0:
-            generator = step.generator(f"guidance.{self.name}.normal")
+            generator = step.batch_generator(f"guidance.{self.name}.normal")
             if float(torch.rand((), generator=generator)) < probability:
                 return Buffer.NORMAL
         return Buffer(self.config.buffer)
@@ -287,8 +287,9 @@ class Guidance(Component, nn.Module, Term, ABC):
 
     def draw_timestep(self, batch_size: int, step: StepInfo) -> Int[Tensor, "B"]:
         """The timestep of each sample."""
-        generator = step.generator(f"guidance.{self.name}.timestep", self.prior.device)
-        return self.timesteps.draw(batch_size, schedule=self.prior.schedule, step=step, generator=generator)
+        generator = step.batch_generator(f"guidance.{self.name}.timestep", self.prior.device)
+        count = step.rows(batch_size)
+        return step.own(self.timesteps.draw(count, schedule=self.prior.schedule, step=step, generator=generator))
 
     def clip(self, residual: Float[Tensor, "B C H W"], step: StepInfo) -> Float[Tensor, "B C H W"]:
         """The residual with large elements cut down, where that is asked for."""

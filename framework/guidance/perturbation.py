@@ -54,11 +54,13 @@ class Perturbation(Component, ABC):
     ) -> NoisySample:
         """Noisy samples at `timestep` and, where a rule compares two noise levels, their partners at `partner`."""
 
-    def unit_noise(self, shape: torch.Size, frame: Frame) -> Tensor:
-        """Independent unit noise of the step."""
+    def unit_noise(self, shape: torch.Size, frame: Frame, *, batch_dim: int = 0) -> Tensor:
+        """Independent unit noise of the step, whose samples are counted along `batch_dim`."""
         device = self.prior.device
-        generator = frame.step.generator(f"{self.name}.noise", device)
-        return torch.randn(shape, generator=generator, device=device)
+        generator = frame.step.batch_generator(f"{self.name}.noise", device)
+        whole = list(shape)
+        whole[batch_dim] = frame.step.rows(shape[batch_dim])
+        return frame.step.own(torch.randn(whole, generator=generator, device=device), batch_dim)
 
 
 @PERTURBATIONS.register("random-noise")
@@ -119,7 +121,7 @@ class Inversion(Perturbation):
         low = timestep if partner is None else torch.minimum(timestep, partner)
         first = torch.clamp(low, max=int(config.start_fraction * len(self.prior.schedule)))
         path = self._path(first, timestep, partner)
-        noise = self.unit_noise(torch.Size([1 + len(path), *clean.shape]), frame)
+        noise = self.unit_noise(torch.Size([1 + len(path), *clean.shape]), frame, batch_dim=1)
         visited = ddim_inversion(
             self.prior,
             clean,

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from framework.core import ranks
+from framework.core.step import StepInfo
 from framework.structures.cameras import Cameras
 from framework.structures.views import Lights, Views
 
@@ -31,16 +33,22 @@ class ReplayBuffer(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     def add(self, samples: Float[Tensor, "B C H W"], views: Views) -> None:
-        """Keep the samples, in place of the oldest ones where the ring is full."""
-        size = len(self.samples)
-        slots = (int(self.count) + torch.arange(len(samples), device=samples.device)) % size
+        """Keep the samples of all processes, in place of the oldest ones where the ring is full."""
+        angles = torch.stack([views.azimuth, views.elevation, views.distance, views.cameras.fov_y], dim=-1)
+        samples, poses, angles = (ranks.joined(item) for item in (samples, views.cameras.camera_to_world, angles))
+        slots = (int(self.count) + torch.arange(len(samples), device=samples.device)) % len(self.samples)
         self.samples[slots] = samples
-        self.cameras[slots] = views.cameras.camera_to_world
-        self.angles[slots] = torch.stack([views.azimuth, views.elevation, views.distance, views.cameras.fov_y], dim=-1)
+        self.cameras[slots] = poses
+        self.angles[slots] = angles
         self.count += len(samples)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Float[Tensor, "B C H W"], Views]:
+    def draw(self, count: int, generator: torch.Generator, step: StepInfo) -> tuple[Float[Tensor, "B C H W"], Views]:
         """Random samples of those kept, with their views.
+
+        Args:
+            count: Of this part of the batch.
+            generator: That of the whole batch.
+            step: Whose part it is.
 
         Raises:
             ValueError: If nothing has been kept yet.
@@ -48,7 +56,8 @@ class ReplayBuffer(nn.Module):
         kept = min(int(self.count), len(self.samples))
         if kept == 0:
             raise ValueError("The replay buffer is empty.")
-        chosen = torch.randint(kept, (count,), generator=generator, device=generator.device).to(self.samples.device)
+        drawn = torch.randint(kept, (step.rows(count),), generator=generator, device=generator.device)
+        chosen = step.own(drawn).to(self.samples.device)
         return self.samples[chosen], self._views(chosen)
 
     def _views(self, chosen: Int[Tensor, "B"]) -> Views:

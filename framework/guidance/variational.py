@@ -112,15 +112,15 @@ class Variational(Guidance):
     def _adapter_loss(self, frame: Frame, clean: Float[Tensor, "B C H W"], repeat: int) -> Float[Tensor, ""]:
         """Mean squared error of the adapter's raw prediction at random noise levels."""
         device = self.prior.device
-        generator = frame.step.generator(f"guidance.{self.name}.adapter.{repeat}", device)
-        views = frame.views
+        step, views, count = frame.step, frame.views, frame.step.rows(len(clean))
+        generator = step.batch_generator(f"guidance.{self.name}.adapter.{repeat}", device)
         if repeat > 0 and self.replay is not None:
-            clean, views = self.replay.draw(len(clean), generator)
-        timestep = torch.randint(len(self.prior.schedule), (len(clean),), generator=generator, device=device)
-        noise = torch.randn(clean.shape, generator=generator, device=device)
-        withheld = torch.rand(len(clean), generator=generator, device=device) < self.config.camera_dropout
+            clean, views = self.replay.draw(len(clean), generator, step)
+        timestep = step.own(torch.randint(len(self.prior.schedule), (count,), generator=generator, device=device))
+        noise = step.own(torch.randn(count, *clean.shape[1:], generator=generator, device=device))
+        withheld = step.own(torch.rand(count, generator=generator, device=device)) < self.config.camera_dropout
         sample = self.prior.schedule.add_noise(clean, noise, timestep)
-        conditions = self._particle_conditions(views, frame.step, withheld=withheld).rows([0])
+        conditions = self._particle_conditions(views, step, withheld=withheld).rows([0])
         with torch.autocast(device.type, enabled=False):
             raw = self.adapter.predict(sample.noisy, timestep, conditions).raw[0]
         alpha, sigma = self.prior.schedule.at(timestep)

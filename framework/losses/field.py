@@ -20,7 +20,7 @@ def ask(frame: Frame, positions: Float[Tensor, "N 3"], want: Attribute) -> Field
 def points_in_cube(frame: Frame, count: int, user: str) -> Float[Tensor, "N 3"]:
     """World positions drawn uniformly from the cube of the frame's geometry, anew in each step."""
     device = frame.views.device
-    uniform = torch.rand(count, 3, generator=frame.step.generator(user, device), device=device)
+    uniform = torch.rand(count, 3, generator=frame.step.batch_generator(user, device), device=device)
     return (2.0 * uniform - 1.0) * _geometry(frame).config.radius
 
 

@@ -21,8 +21,8 @@ from framework.structures.render_output import Buffer, VolumeSamples
 class Orientation(Loss):
     """Penalty on visible normals that face away from the camera (Ref-NeRF, arXiv:2112.03907, eq. 11).
 
-    sum_i w_i max(0, n_i . d)^2 over all samples with a normal, divided by the number of rays that meet anything: a mean
-    over rays, so that a weight keeps its meaning across image sizes.
+    sum_i w_i max(0, n_i . d)^2 over all samples with a normal of a view, divided by the number of its rays that meet
+    anything: a mean over rays, so that a weight keeps its meaning across image sizes, and then over views.
     """
 
     needs = frozenset({Buffer.SAMPLES, Buffer.NORMAL})
@@ -38,8 +38,10 @@ class Orientation(Loss):
         # Weights are detached: the penalty should turn the normals, not remove density.
         weights = volume.weights.detach().index_select(0, volume.shaded)
         away = (normals * volume.directions).sum(dim=1).clamp(min=0.0)
-        num_rays = torch.count_nonzero(frame.render.opacity.detach()).clamp(min=1)
-        return TermOutput(losses={"orientation": (weights * away.square()).sum() / num_rays})
+        opacity = frame.render.opacity.detach().flatten(1)  # (B, H W)
+        view = volume.samples.ray_index.index_select(0, volume.shaded).long() // opacity.shape[1]
+        penalty = opacity.new_zeros(len(opacity)).index_add(0, view, weights * away.square())
+        return TermOutput(losses={"orientation": (penalty / opacity.count_nonzero(dim=1).clamp(min=1)).mean()})
 
 
 @LOSSES.register("normal-smoothness-3d")

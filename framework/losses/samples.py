@@ -12,7 +12,7 @@ from framework.structures.render_output import Buffer
 
 @LOSSES.register("z-variance")
 class ZVariance(Loss):
-    """Mean over opaque pixels of the variance of depth along their rays: sharpens surfaces (HiFA, arXiv:2305.18766).
+    """Mean over a view's opaque pixels of the variance of depth along their rays: sharpens surfaces (HiFA, arXiv:2305.18766).
 
     With weights w_i at distances z_i and opacity o: sum_i (w_i / o) (z_i - sum_j (w_j / o) z_j)^2.
     """
@@ -31,7 +31,7 @@ class ZVariance(Loss):
     config: Config
 
     def __call__(self, frame: Frame) -> TermOutput:
-        """One loss, in square world units; zero where nothing is opaque."""
+        """One loss, a mean over views, in square world units; zero where nothing is opaque."""
         volume = frame.render.require_volume("loss 'z-variance'")
         samples, weights = volume.samples, volume.weights
         ray = samples.ray_index.long()
@@ -40,8 +40,9 @@ class ZVariance(Loss):
         shares = weights / opacity.clamp(min=self.config.min_opacity)[ray]
         depth = empty.index_add(0, ray, shares * samples.middles)
         variance = empty.index_add(0, ray, shares * (samples.middles - depth[ray]).square())
-        is_opaque = opacity.detach() > self.config.min_opacity
-        return TermOutput(losses={"z-variance": (variance * is_opaque).sum() / is_opaque.sum().clamp(min=1)})
+        is_opaque = (opacity.detach() > self.config.min_opacity).view(len(frame.views), -1)
+        share = (variance.view_as(is_opaque) * is_opaque).sum(dim=1) / is_opaque.sum(dim=1).clamp(min=1)
+        return TermOutput(losses={"z-variance": share.mean()})
 
 
 @LOSSES.register("emptiness")

@@ -119,7 +119,7 @@ class PhysicallyBased(Material):
     def _turn(self, step: StepInfo) -> float:
         if not (self.config.random_rotation and step.is_training):
             return 0.0
-        return 2.0 * math.pi * float(torch.rand((), generator=step.generator("environment light")))
+        return 2.0 * math.pi * float(torch.rand((), generator=step.batch_generator("environment light")))
 
 
 def _between(share: Float[Tensor, "N"], ends: tuple[float, float]) -> Float[Tensor, "N"]:

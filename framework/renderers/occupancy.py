@@ -85,7 +85,7 @@ class OccupancyGrid(nn.Module):
         resolution, device = self.settings.resolution, self.density.device
         index = torch.arange(resolution, device=device)
         cells = torch.stack(torch.meshgrid(index, index, index, indexing="ij"), dim=-1).reshape(-1, 3)
-        offsets = torch.rand(len(cells), 3, generator=step.generator("occupancy", device), device=device)
+        offsets = torch.rand(len(cells), 3, generator=step.batch_generator("occupancy", device), device=device)
         return (cells + offsets) * (2.0 * radius / resolution) - radius
 
     def _threshold(self, radius: float) -> Tensor:

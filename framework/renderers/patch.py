@@ -73,7 +73,7 @@ class Patch(WrappingRenderer):
     @staticmethod
     def _corner(rows: int, columns: int, step: StepInfo) -> tuple[int, int]:
         """Row and column of the patch's upper left corner, at most `rows` and `columns`."""
-        generator = step.generator("patch")
+        generator = step.batch_generator("patch")
         top, left = (int(torch.randint(0, most + 1, (), generator=generator)) for most in (rows, columns))
         return top, left
 

@@ -22,6 +22,7 @@ from framework.geometry.base import SurfaceGeometry
 from framework.geometry.normals import unit
 from framework.ops.antialiasing import antialias
 from framework.ops.backends import AUTO
+from framework.ops.chunks import in_chunks
 from framework.ops.rasterization import Fragments, interpolate, rasterize
 from framework.renderers.base import Renderer, Scene
 from framework.renderers.shading import shading_points
@@ -69,11 +70,15 @@ class Rasterizer(Renderer):
         size = views.cameras.height, views.cameras.width
         directions = views.cameras.rays().directions.view(len(views), -1, 3)
         background = scene.background.color(directions, step).view(len(views), *size, 3)
-        chunk = len(views) if step.is_training else self.config.evaluation_views
-        parts = [
-            self._draw(mesh, views[first : first + chunk], background[first : first + chunk], scene, needs, step)
-            for first in range(0, len(views), chunk)
-        ]
+        if step.is_training:
+            parts = [self._draw(mesh, views, background, scene, needs, step)]
+        else:
+            parts = in_chunks(
+                lambda part: self._draw(mesh, views[part], background[part], scene, needs, step),
+                len(views),
+                size=self.config.evaluation_views,
+                what="views",
+            )
         widths = [3, 1, 1, 3 if Buffer.NORMAL in needs else 0]
         image = torch.cat(parts)
         color, opacity, depth, normal, latent = image.split([*widths, image.shape[-1] - sum(widths)], dim=-1)

@@ -52,7 +52,7 @@ class Search:
 
     Attributes:
         scene: Its cube is searched.
-        step: Training steps jitter their samples by `step.generator`.
+        step: Training steps jitter their samples by `step.batch_generator`.
         samples_per_ray: As the renderer's setting says.
         near: Distance along the rays before which nothing is sampled, world units.
         weights: Weights of samples in the scene as it is now, without gradients.
@@ -70,7 +70,8 @@ class Search:
         """Offsets in training, where equal ones on all rays would show as bands."""
         if not self.step.is_training:
             return None
-        return torch.rand(len(rays), generator=self.step.generator(name, rays.device), device=rays.device)
+        generator, count = self.step.batch_generator(name, rays.device), self.step.rows(len(rays))
+        return self.step.own(torch.rand(count, generator=generator, device=rays.device))
 
     def occupied_samples(self, rays: Rays) -> RaySamples:
         """Uniform steps through occupied space."""

@@ -47,7 +47,7 @@ class Strided(WrappingRenderer):
         if min(cameras.height, cameras.width) < stride:
             size = f"{cameras.height} x {cameras.width}"
             raise ValueError(f"renderer 'strided': an image of {size} pixels is smaller than stride {stride}.")
-        generator = step.generator("strided")
+        generator = step.batch_generator("strided")
         row, column = (int(torch.randint(0, stride, (), generator=generator)) for _ in range(2))
         with torch.no_grad():
             whole = self.base.render(views, scene, needs, step)

@@ -24,6 +24,7 @@ from framework.core.registries import RENDERERS, SAMPLERS
 from framework.core.step import StepInfo
 from framework.geometry.normals import unit
 from framework.ops.backends import AUTO
+from framework.ops.chunks import in_chunks
 from framework.ops.compositing import composite, weights_only
 from framework.renderers.base import Renderer, Scene
 from framework.renderers.samplers import FoundSamples, RaySampler, Search
@@ -102,7 +103,7 @@ class VolumeRenderer(Renderer, ABC):
         min_weight: float = 1e-3
         """Samples of less weight than this are not given normals."""
         evaluation_rays: int = 32768
-        """Rays drawn at once in evaluation, which bounds its memory."""
+        """Rays drawn at once in evaluation, which bounds its memory; halved where it does not suffice."""
 
         def __post_init__(self) -> None:
             if min(self.samples_per_ray, self.evaluation_rays) < 1:
@@ -138,11 +139,15 @@ class VolumeRenderer(Renderer, ABC):
         rays = views.cameras.rays()
         # Pieces would save nothing where a graph is kept: it holds them all.
         is_whole = (step.is_training and torch.is_grad_enabled()) or Buffer.SAMPLES in needs
-        chunk = len(rays) if is_whole else self.config.evaluation_rays
-        parts = [
-            self._pixels(rays[first : first + chunk], first, views, scene, needs, step)
-            for first in range(0, len(rays), chunk)
-        ]
+        if is_whole:
+            parts = [self._pixels(rays, 0, views, scene, needs, step)]
+        else:
+            parts = in_chunks(
+                lambda part: self._pixels(rays[part], part.start, views, scene, needs, step),
+                len(rays),
+                size=self.config.evaluation_rays,
+                what="rays",
+            )
         shape = (len(views), views.cameras.height, views.cameras.width)
         opacity = _joined([part.opacity for part in parts])[:, None]
         background = scene.background.color(rays.directions.view(shape[0], -1, 3), step).reshape(-1, 3)

@@ -100,6 +100,16 @@ class RunRecord:
         value = self.state.get("seconds")
         return float(value) if isinstance(value, (int, float)) else None
 
+    @property
+    def memory(self) -> dict[str, dict[str, float]]:
+        """Largest memory by phase and kind, GiB; empty where it is not noted."""
+        noted = self.state.get("memory")
+        found: dict[str, dict[str, float]] = {}
+        for name, sizes in noted.items() if isinstance(noted, dict) else ():
+            if isinstance(sizes, dict):
+                found[str(name)] = {kind: float(size) for kind, size in sizes.items() if isinstance(size, (int, float))}
+        return found
+
 
 def setting(tree: Any, *path: str) -> Any:
     """The value at `path` of a tree of mappings, or None."""

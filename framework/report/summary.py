@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from framework.core.peaks import told
 from framework.report.record import RunRecord, setting
 
 
@@ -32,6 +33,8 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
     config, found = record.config, [("Steps", steps(record))]
     found += [("Begun", f"{record.started:%d %B %Y, %H:%M}")] if record.started else []
     found.append(("Time", "not recorded" if record.seconds is None else duration(record.seconds)))
+    if phases := record.memory:
+        found.append(("Peak memory", told(phases)))
     if system := setting(config, "system", "type"):
         found.append(("System", str(system)))
     if terms := setting(config, "system", "guidance"):

@@ -108,12 +108,12 @@ class LossTerms:
         """Losses, weights and metrics by path; detached."""
         return {**self._logs, "loss/total": self.total().detach()}
 
-    def non_finite_gradients(self, parameters: Sequence[Tensor]) -> list[str]:
-        """Names of the losses whose gradient is NaN or infinite somewhere; needs a graph that is still there."""
+    def non_finite_gradients(self, parameters: Sequence[Tensor], *, scale: float = 1.0) -> list[str]:
+        """Names of the losses of which `scale` times the gradient is not finite; needs a graph that is still there."""
         names = []
         for name, loss in self._weighted.items():
             if loss.requires_grad:
-                found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+                found = torch.autograd.grad(scale * loss, parameters, retain_graph=True, allow_unused=True)
                 if not all(bool(gradient.isfinite().all()) for gradient in found if gradient is not None):
                     names.append(name)
         return names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 from framework.core.step import StepInfo
@@ -13,7 +12,7 @@ Batch = TypeVar("Batch")
 
 
 class Ahead(Generic[Batch]):
-    """Batches by step, one step ahead on another thread.
+    """Batches by step or micro-step, one ahead on another thread.
 
     Args:
         make: The batch of a step, a pure function of it.
@@ -30,6 +29,6 @@ class Ahead(Generic[Batch]):
             batch = self._next[1].result()
         else:
             batch = self._make(step)
-        following = replace(step, step=step.step + 1)
+        following = step.following()
         self._next = (following, self._pool.submit(self._make, following))
         return batch

@@ -77,10 +77,14 @@ class System(Component, nn.Module, ABC):
         """The losses of one step."""
 
     def before_step(self, step: StepInfo) -> None:
-        """State that advances with the steps, such as an occupancy grid."""
+        """State that advances with the steps, such as an occupancy grid, and on all ranks alike."""
 
     def after_step(self, step: StepInfo) -> None:
         """State that follows the parameters, such as their moving average."""
+
+    def owner(self, name: str) -> int | None:
+        """The rank that has the parameter or buffer called `name` to itself; None for what all ranks keep equal."""
+        return None
 
     def check_state(self, step: StepInfo) -> None:
         """Look at whether the present state is worth keeping, before each checkpoint.

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from framework.core import slurm
+from framework.core import ranks, slurm
 from framework.core.errors import Interrupted
+from framework.core.peaks import Peaks
 from framework.core.run_directory import RunDirectory
 from framework.systems.dashboards import Dashboards
 from framework.systems.full_disk import DiskFull
@@ -84,12 +85,14 @@ def _note(logs: dict[str, float]) -> str:
 
 
 class Records(pl.Callback):
-    """Metrics and pictures to the dashboards, and checkpoints, each at its interval and at the end."""
+    """Metrics and pictures to the dashboards, and checkpoints, each at its interval and at the end, by the first rank."""
 
-    def __init__(self, directory: RunDirectory, dashboards: Dashboards) -> None:
+    def __init__(self, directory: RunDirectory, dashboards: Dashboards, peaks: Peaks) -> None:
         self.directory = directory
         self.dashboards = dashboards
+        self.peaks = peaks
         self.writes = dashboards.writes
+        self.is_first = ranks.is_first()
 
     def on_train_start(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
         self.saved_step = self.drawn_step = -1
@@ -99,17 +102,25 @@ class Records(pl.Callback):
     ) -> None:
         assert isinstance(shell, Shell)
         settings, step = shell.run.trainer, shell.steps_done
+        is_drawn = settings.validate_every > 0 and step % settings.validate_every == 0
+        is_saved = step % settings.checkpoint_every == 0
+        if is_drawn or is_saved:
+            shell.shares.bring_together()
+        if not self.is_first:
+            return
         if step % settings.log_every == 0 or step == 1:
             self.dashboards.scalars(step, shell.logs)
-        if settings.validate_every and step % settings.validate_every == 0:
+        if is_drawn:
             self.draw(shell)
-        if step % settings.checkpoint_every == 0:
+        if is_saved:
             self.save(shell)
 
     def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
         assert isinstance(shell, Shell)
-        self.save(shell, is_last=True)
-        self.draw(shell)
+        shell.shares.bring_together()
+        if self.is_first:
+            self.save(shell, is_last=True)
+            self.draw(shell)
 
     def save(self, shell: Shell, *, is_last: bool = False) -> None:
         """Write a checkpoint, once per step.
@@ -137,7 +148,7 @@ class Records(pl.Callback):
         if self.drawn_step == shell.steps_done:
             return
         self.drawn_step = shell.steps_done
-        with torch.no_grad():
+        with torch.no_grad(), self.peaks.phase("pictures"):
             pictures = shell.system.images(shell.step_info("validate"))
         for name, image in pictures.items():
             self.dashboards.image(shell.steps_done, name, image)
@@ -183,15 +194,21 @@ class GentleStop(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, shell: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._requests:
+        self._agree()
+        if self.stopped_by is not None:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, shell: pl.LightningModule) -> None:
-        self.stopped_by = self._requests[0] if self._requests else None
+        self._agree()
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, shell: pl.LightningModule, exception: BaseException) -> None:
         self._restore()
+
+    def _agree(self) -> None:
+        """All ranks stop after the same step, whichever was asked to."""
+        asked = int(ranks.largest([self._requests[0] if self._requests else 0])[0])
+        self.stopped_by = signal.Signals(asked) if asked else None
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from framework.core import ranks
 from framework.core.component import slot, slots
 from framework.core.errors import Problem, UserError, did_you_mean
 from framework.core.registries import (
@@ -87,7 +89,7 @@ class Distillation(System):
         """Geometry, material and background."""
         n_particles: int = 1
         """Number of scenes of the one prompt, optimised side by side, one in each step (ProlificDreamer); a run should be
-        as many times longer."""
+        as many times longer. Several processes share them out evenly, so that each trains its own."""
         renderer: Any = slot(RENDERERS, default="volume")
         """What draws the scene."""
         streams: Mapping[str, Any] = slots(STREAMS)
@@ -136,6 +138,9 @@ class Distillation(System):
                 problems += [Problem(where, _not_answered(item, config.scene.geometry)) for item in unanswered]
         if not config.guidance and not config.losses:
             problems.append(Problem("system", "has neither guidance nor losses, so there is nothing to train."))
+        if config.n_particles > 1 and config.n_particles % ranks.count():
+            problem = f"{config.n_particles} scenes cannot be spread evenly over {ranks.count()} processes."
+            problems.append(Problem("system.n_particles", f"{problem} Use a multiple of {ranks.count()}, or 1."))
         problems += _scene_problems(config)
         return problems + guidance_problems(config.guidance, run) + _stream_problems(config)
 
@@ -154,7 +159,7 @@ class Distillation(System):
 
     def training_step(self, step: StepInfo) -> LossTerms:
         terms = LossTerms()
-        scene, _ = self.scenes.turn(step)
+        (scene, _), step = self.scenes.turn(step), self.scenes.drawn_for(step)
         for name, stream in self.streams.items():
             if stream.is_due(step):
                 self._add_terms(terms, scene, name, stream, step)
@@ -165,6 +170,14 @@ class Distillation(System):
         if Attribute.DENSITY not in scene.geometry.answers:
             return
         scene.occupancy.update(scene.geometry, turns)
+        if (
+            scene.occupancy.is_due(turns) and not self.scenes.are_spread
+        ):  # Another kind of device might round to another cell.
+            ranks.share([*scene.occupancy.buffers()])
+
+    def owner(self, name: str) -> int | None:
+        found = re.match(r"scenes\.(\d+)\.", name)
+        return None if found is None else self.scenes.owner(int(found[1]))
 
     @torch.no_grad()
     def check_state(self, step: StepInfo) -> None:

@@ -30,6 +30,11 @@ def open_dashboards(config: RunConfig, directory: RunDirectory, *, start_step: i
     return Dashboards(dashboards, Writes(max_missed_checkpoints=config.trainer.max_missed_checkpoints))
 
 
+def no_dashboards() -> Dashboards:
+    """What shows nothing, for the processes that write nothing."""
+    return Dashboards([], Writes(max_missed_checkpoints=0))
+
+
 def add_scores(directory: RunDirectory, scores: Mapping[str, Any]) -> None:
     """Add scores to a run where it was logged to Weights & Biases; a failure is a warning."""
     if WANDB_NOTE not in directory.state():

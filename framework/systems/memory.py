@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-
 from framework.core.config import dump
 from framework.core.errors import UserError
 from framework.core.run_config import RunConfig
@@ -31,16 +29,25 @@ class OutOfMemory(UserError):
     """The device has less memory than a step takes."""
 
 
-def out_of_memory(
-    error: torch.OutOfMemoryError, run: RunConfig, directory: RunDirectory, *, steps_done: int
-) -> OutOfMemory:
+def out_of_memory(error: RuntimeError, run: RunConfig, directory: RunDirectory, *, steps_done: int) -> OutOfMemory:
     """What to tell the user of an error of torch: where the run stopped, what it leaves, and what would help."""
     kept = directory.checkpoints()
     last = f"The last checkpoint is {kept[-1]}." if kept else "No checkpoint had been written yet."
-    cause = (str(error).strip().splitlines() or ["no message"])[0].partition(". ")[0].rstrip(".")
     again = f"Go on with resume={directory.root} and" if kept else "Start again with"
     advice = f"{again} any of {', '.join(savings(dump(run)))}." if savings(dump(run)) else "Use a device with more."
-    return OutOfMemory(f"step {steps_done}: out of memory ({cause}). {last} {advice}")
+    return OutOfMemory(f"step {steps_done}: out of memory ({_cause(error)}). {last} {advice}")
+
+
+def no_memory_to_export(error: RuntimeError, directory: RunDirectory) -> OutOfMemory:
+    """What to tell the user of an export that does not fit even in the smallest pieces."""
+    return OutOfMemory(
+        f"The export ran out of memory ({_cause(error)}). The training is saved; export it with less, or where there is more: "
+        f"--export --run {directory.root} export.resolution=64 export.texture_size=512"
+    )
+
+
+def _cause(error: RuntimeError) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0].partition(". ")[0].rstrip(".")
 
 
 def savings(config: Mapping[str, Any]) -> list[str]:

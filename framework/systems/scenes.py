@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from framework.core import ranks
 from framework.core.component import slot
 from framework.core.registries import BACKGROUNDS, GEOMETRIES, MATERIALS, RENDERERS
 from framework.core.run_config import RunConfig
@@ -34,7 +35,11 @@ class SceneConfig:
 
 
 class Scenes(nn.ModuleList):
-    """Scenes that take turns: in every round of as many steps as there are scenes, each once, in random order."""
+    """Scenes that take turns: in every round of as many steps as there are scenes, each once, in random order.
+
+    Several scenes are spread over the ranks. Each has as many of them, which take turns there, and knows no other: those are
+    brought together where a checkpoint or a picture needs them.
+    """
 
     @classmethod
     def build(cls, config: SceneConfig, count: int, run: RunConfig) -> Scenes:
@@ -56,13 +61,27 @@ class Scenes(nn.ModuleList):
         for index in range(len(self)):
             self.at(index).geometry.make_room(below(f"{index}.geometry.", state))
 
+    @property
+    def are_spread(self) -> bool:
+        """Whether ranks have scenes of their own."""
+        return len(self) > 1 and ranks.count() > 1
+
+    def owner(self, index: int) -> int | None:
+        """The rank that has scene number `index` to itself; None where all ranks train it together."""
+        return index % ranks.count() if self.are_spread else None
+
+    def drawn_for(self, step: StepInfo) -> StepInfo:
+        """The step as what is random in it should see it: a rank with scenes of its own has a batch of its own."""
+        return dataclasses.replace(step, has_own_batch=True) if self.are_spread else step
+
     def turn(self, step: StepInfo) -> tuple[Scene, StepInfo]:
         """The scene whose turn it is, and the step as it counts them: by its own turns."""
-        count = len(self)
+        own = [index for index in range(len(self)) if self.owner(index) in (None, step.rank)]
+        step, count = self.drawn_for(step), len(own)
         first = dataclasses.replace(step, step=step.step - step.step % count)
-        order = torch.randperm(count, generator=first.generator("scenes"))
+        order = torch.randperm(count, generator=first.batch_generator("scenes"))
         turns = dataclasses.replace(step, step=step.step // count, max_steps=step.max_steps // count)
-        return self.at(int(order[step.step % count])), turns
+        return self.at(own[int(order[step.step % count])]), turns
 
     def named(self) -> Iterator[tuple[str, Scene]]:
         """All scenes with what ends the names of their images: nothing for the first, then -1, -2 and so on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.bench.processes import launch, run, run_folder
+from framework.bench.processes import GIB, Finished, largest_memory, launch, run, run_folder
 from framework.bench.rows import BenchError
 
 
@@ -43,3 +43,12 @@ def test_the_run_folder_is_the_only_one(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("")
     assert run_folder(tmp_path) == folder
+
+
+def test_the_largest_memory_of_a_run_is_that_of_its_largest_phase_or_of_its_end(tmp_path: Path) -> None:
+    for stage, size in (("coarse", 3.0), ("fine", 1.0)):
+        folder = tmp_path / "analytic" / "a-sphere@1" / stage
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(f'{{"peak_memory_gib": {size}}}')
+    assert largest_memory(Finished(0, 1.0, 2 * GIB, ""), tmp_path) == 3.0
+    assert largest_memory(Finished(0, 1.0, 4 * GIB, ""), tmp_path) == 4.0

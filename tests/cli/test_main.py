@@ -105,6 +105,10 @@ def test_a_faulty_config_is_one_message_without_torch_and_status_2(
             ["--config", DEFAULT, "--from", "a.glb", "mesh=b.glb"],
             "error: --from, mesh= and start_from= mean the same, but name 'a.glb' and 'b.glb'. Give one of them.",
         ),
+        (
+            ["--config", DEFAULT, "--viewer", "trainer.devices=2"],
+            "error: --viewer: what several processes train cannot be watched. Leave it out, or train with one.",
+        ),
         (["--config", REFINE, "mesh=nowhere.glb"], "error: start_from: there is no mesh file nowhere.glb."),
         (["--config", DEFAULT, "--without", "x"], "error: --without: neither custom/ nor an installed package"),
         (["--config", DEFAULT, "extensions=[x]"], "error: extensions: neither custom/ nor an installed package"),

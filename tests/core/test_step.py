@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 import torch
@@ -65,3 +66,44 @@ def test_progress_ends_at_one() -> None:
     assert [StepInfo(step, 10).progress for step in (0, 5, 10, 20)] == [0.0, 0.5, 1.0, 1.0]
     assert StepInfo(0, 0).progress == 0.0
     assert STEP.is_training and not replace(STEP, mode="test").is_training
+
+
+def parts(ranks: int, micro_steps: int, **changes: bool) -> list[StepInfo]:
+    """All parts of one step, in their order."""
+    step = replace(STEP, ranks=ranks, micro_steps=micro_steps, **changes)
+    found = [replace(step, rank=rank, micro_step=number) for rank in range(ranks) for number in range(micro_steps)]
+    return sorted(found, key=lambda part: part.part)
+
+
+def rows(step: StepInfo, count: int) -> list[float]:
+    """What a part draws for `count` samples of its own."""
+    return step.own(torch.rand(step.rows(count), generator=step.batch_generator("noise"))).tolist()
+
+
+@pytest.mark.parametrize(("ranks", "micro_steps"), [(1, 4), (4, 1), (2, 2)])
+def test_the_parts_of_a_batch_draw_what_one_batch_would(ranks: int, micro_steps: int) -> None:
+    drawn = [rows(part, 3) for part in parts(ranks, micro_steps)]
+    assert list(chain(*drawn)) == rows(STEP, 12)
+
+
+def test_a_part_takes_its_share_along_any_dimension() -> None:
+    whole = torch.arange(12).view(2, 6)
+    taken = [part.own(whole, dim=1) for part in parts(3, 1)]
+    assert torch.equal(torch.cat(taken, dim=1), whole)
+
+
+def test_draws_of_a_part_alone_differ_by_rank_and_micro_step() -> None:
+    drawn = [draw(part) for part in parts(2, 2)]
+    assert len({tuple(numbers) for numbers in drawn}) == 4
+
+
+def test_a_rank_with_a_batch_of_its_own_shares_it_with_its_micro_steps_alone() -> None:
+    drawn = [rows(part, 1) for part in parts(2, 2, has_own_batch=True)]
+    assert len({tuple(numbers) for numbers in drawn}) == 4
+    assert {(part.part, part.parts) for part in parts(2, 2, has_own_batch=True)} == {(0, 2), (1, 2)}
+
+
+def test_micro_steps_come_before_the_next_step() -> None:
+    first = replace(STEP, micro_steps=2)
+    assert first.following() == replace(first, micro_step=1)
+    assert first.following().following() == replace(first, step=8)

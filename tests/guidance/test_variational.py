@@ -200,12 +200,12 @@ def test_further_updates_draw_from_earlier_renders(toybox, frame):
 def test_a_replay_buffer_is_a_ring():
     buffer = ReplayBuffer(3, (1, 2, 2))
     with pytest.raises(ValueError, match="empty"):
-        buffer.draw(1, torch.Generator())
+        buffer.draw(1, torch.Generator(), StepInfo(0, 1))
     angles = torch.arange(5.0)
     views = Views.orbit(0.1 * angles, 0.2 * angles, angles + 2.0, 0.5 + 0.1 * angles, height=2, width=2)
     for item in range(5):
         buffer.add(torch.full((1, 1, 2, 2), float(item)), views[item])
-    samples, drawn = buffer.draw(200, torch.Generator().manual_seed(0))
+    samples, drawn = buffer.draw(200, torch.Generator().manual_seed(0), StepInfo(0, 1))
     values = samples[:, 0, 0, 0]
     assert set(values.tolist()) == {2.0, 3.0, 4.0}
     assert torch.allclose(drawn.azimuth, 0.1 * values) and torch.allclose(drawn.distance, values + 2.0)

@@ -240,3 +240,17 @@ def test_an_update_moves_what_its_loss_depends_on_and_nothing_else(
     assert not torch.equal(tables[2], tables[3])
     (run,) = launch.runs()
     assert "loss/extra.pull" in run.metrics.read_text().splitlines()[0]
+
+
+def test_accumulated_micro_steps_equal_the_larger_batch(launch_in: Any) -> None:
+    states, rows = [], []
+    for name, setting in (("batch", "system.streams.random.batch_size=2"), ("accumulated", "trainer.accumulate=2")):
+        launch = launch_in(name)
+        assert launch.small(setting, "trainer.max_steps=3") == 0
+        (run,) = launch.runs()
+        states.append(load_checkpoint(run.checkpoint(3))["state"]["system"])
+        rows.append(next(csv.DictReader(run.metrics.read_text().splitlines())))
+    for name, value in states[0].items():
+        assert torch.allclose(value.float(), states[1][name].float(), rtol=1e-4, atol=1e-5), name
+    for name in ("loss/total", "loss/losses.sparsity", "guidance.main/gradient_norm", "guidance.main/timestep"):
+        assert float(rows[0][name]) == pytest.approx(float(rows[1][name]), rel=1e-4)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import pytest
 import torch
 from torch import Tensor, nn
 
 from framework.core.config import dump, load_config
 from framework.core.step import StepInfo
+from framework.export import mesh
+from framework.export.loading import load_glb
+from framework.geometry.channel_field import ChannelField
+from framework.structures.field import FieldQuery, FieldSample
 from framework.structures.losses import LossTerms
 from framework.systems.distillation import Distillation
 from framework.systems.memory import savings
@@ -119,3 +124,72 @@ def test_the_settings_exist_and_take_the_values_that_are_named(name: str) -> Non
     assert f"prior.{name}={SWITCHES[name][1]}" not in _savings(
         f"prior={{type: pretrained, model: sdxl, {name}: {SWITCHES[name][1]}}}"
     )
+
+
+SMALL_EXPORT = "export={type: mesh, resolution: 24, texture_size: 32, formats: [glb]}"
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, points: int) -> list[int]:
+    """Let a field that is asked for more than so many points, but in training, run out of memory; returns the sizes asked."""
+    asked: list[int] = []
+    whole = ChannelField.query
+
+    def query(self: ChannelField, query: FieldQuery) -> FieldSample:
+        if not query.step.is_training:
+            asked.append(len(query.positions))
+            if asked[-1] > points:
+                raise torch.OutOfMemoryError(CUDA_SAYS)
+        return whole(self, query)
+
+    monkeypatch.setattr(ChannelField, "query", query)
+    return asked
+
+
+def test_pictures_and_export_that_run_out_of_memory_are_made_in_smaller_pieces(
+    launch_in: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = []
+    for name in ("enough", "little"):
+        launch = launch_in(name)
+        asked = limit(monkeypatch, 1 << 30 if name == "enough" else 200)
+        assert launch.small("trainer.max_steps=2", SMALL_EXPORT) == 0
+        assert (max(asked) > 2000) and (name == "enough" or min(asked) <= 200)
+        runs += launch.runs()
+        monkeypatch.undo()
+    pictures = [torch.from_numpy(imageio.imread(run.images / "views-000002.png").astype("int16")) for run in runs]
+    assert int((pictures[0] - pictures[1]).abs().max()) <= 1
+    meshes = [load_glb(run.model) for run in runs]
+    assert torch.equal(meshes[0].faces, meshes[1].faces)
+    assert torch.allclose(meshes[0].vertices, meshes[1].vertices, atol=1e-4)
+    told = {record.message for record in caplog.records if "Out of memory" in record.message}
+    assert {message.split()[-3] for message in told} == {"rays", "points", "texels"}
+
+
+def test_an_export_that_does_not_fit_at_all_says_so_and_keeps_the_training(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = mesh.sample_density
+
+    def sample_density(*args: Any, **settings: Any) -> Any:
+        raise torch.OutOfMemoryError(CUDA_SAYS)
+
+    monkeypatch.setattr(mesh, "sample_density", sample_density)
+    assert launch.small("trainer.max_steps=2", SMALL_EXPORT) == 2
+    (run,) = launch.runs()
+    error = capsys.readouterr().err
+    assert error.count("error:") == 1 and "The export ran out of memory" in error
+    assert run.state()["state"] == "finished"
+    monkeypatch.setattr(mesh, "sample_density", whole)
+
+
+def test_the_largest_memory_of_each_phase_is_told_noted_and_reported(
+    launch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch.small("trainer.max_steps=2") == 0
+    (run,) = launch.runs()
+    phases = run.state()["memory"]
+    assert phases.keys() == {"loading", "training", "pictures", "export"}
+    assert all(0.0 < sizes["process"] <= run.state()["peak_memory_gib"] for sizes in phases.values())
+    told = f"loading {phases['loading']['process']:.2f} GiB"
+    assert f"Peak memory: {told}" in capsys.readouterr().out
+    assert told in run.report.read_text()
