@@ -15,7 +15,7 @@ import torch
         (["prior=/nowhere/model"], "There is no model folder at '/nowhere/model'."),
         (["prior={type: toybox, folder: nowhere}"], "The weights of the toybox prior are not at 'nowhere'."),
         (["resume=nowhere/run"], "nowhere/run: there is no such run folder."),
-        (["resume=last"], "holds no unfinished run of the prompt 'a snowman' with a checkpoint."),
+        (["resume=last"], "holds no unfinished run of the prompt 'a snowman'."),
         (["backends={mlp: tinycudann}"], "backends.mlp: "),
         (["backends={mpl: torch}"], "backends.mpl: "),
         (
