@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ def config_path(name: str) -> str:
     return re.sub(r"^scenes\.\d+\.", "scene.", name)
 
 
-def freeze(system: nn.Module, paths: Iterable[str]) -> None:
+def freeze(system: nn.Module, paths: Sequence[str]) -> None:
     """Keep the parameters below each of `paths` as they are.
 
     Raises:
@@ -109,8 +109,8 @@ def check_scene_paths(system: nn.Module, paths: Iterable[str], *, frozen: Iterab
     def is_due(path: str) -> bool:
         return path != "guidance" and not _prefixes(path) & later
 
-    freeze(system, filter(is_due, frozen))
-    group_parameters(system, filter(is_due, paths))
+    freeze(system, [path for path in frozen if is_due(path)])
+    group_parameters(system, [path for path in paths if is_due(path)])
 
 
 def group_parameters(system: nn.Module, paths: Iterable[str]) -> dict[str, list[nn.Parameter]]:

@@ -18,8 +18,8 @@ ANALYTIC = [path for path in CONFIGS if path.stem == "analytic"]
 
 
 def test_runs_that_are_killed_at_random_moments_and_resumed_end_bit_equal(tmp_path: Path) -> None:
-    found = list(kills(ANALYTIC, 4, tmp_path, seed=0))
-    assert [item.ends_equal for item in found] == [True] * 4
+    found = list(kills(ANALYTIC, 2, tmp_path, seed=0))
+    assert [item.ends_equal for item in found] == [True, True]
 
 
 def test_a_command_that_fails_shows_what_it_printed(tmp_path: Path) -> None:
