@@ -118,7 +118,7 @@ def start(arguments: Sequence[str], count: int) -> int:
             process.kill()
             process.wait()
         os.close(writer)
-    return _status(processes, killed, received)
+    return _status([process.returncode for process in processes], killed, received)
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
@@ -136,15 +136,22 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
     return []
 
 
-def _status(processes: Sequence[subprocess.Popen[bytes]], killed: Sequence[int], received: Sequence[int]) -> int:
-    """The exit status of the whole; tells what the first process could not tell."""
-    first = processes[0].returncode
+def _status(statuses: Sequence[int], killed: Sequence[int], received: Sequence[int]) -> int:
+    """The exit status of the whole; tells what the first process could not tell.
+
+    Args:
+        statuses: Of all processes.
+        killed: Numbers of those that had to be ended.
+        received: Signals that were handed on.
+    """
+    first = statuses[0]
     if 0 not in killed and first >= 0:
         return first
     if received and first == -received[0]:
         return _SIGNALLED + received[0]  # It was asked to end before it could listen.
-    culprits = [number for number, process in enumerate(processes) if process.returncode and number not in killed]
-    ends = [f"rank {number} {_end(processes[number].returncode)}" for number in culprits]
+    ends = [
+        f"rank {number} {_end(status)}" for number, status in enumerate(statuses) if status and number not in killed
+    ]
     print(f"error: {', '.join(ends)}, and so has ended the run. Go on with resume=last.", file=sys.stderr)
     return FAILED if 0 in killed else _SIGNALLED - first
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,8 +103,7 @@ def test_what_the_first_rank_could_not_tell_is_told(
     status: int,
     said: str,
 ) -> None:
-    processes: Any = [SimpleNamespace(returncode=number) for number in statuses]
-    assert ranks._status(processes, killed, received) == status
+    assert ranks._status(statuses, killed, received) == status
     error = capsys.readouterr().err
     assert error.startswith(said) and bool(error) == bool(said)
 

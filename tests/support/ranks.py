@@ -67,10 +67,11 @@ def run_together(count: int, jobs: Sequence[Job], folder: Path) -> dict[str, Res
     command = [sys.executable, __file__, str(folder / "jobs.json"), str(folder)]
     processes = [subprocess.Popen(command, env={**shared, "LOCAL_RANK": str(rank)}) for rank in range(count)]
     try:
-        assert [process.wait(timeout=300) for process in processes] == [0] * count
+        assert [process.wait(timeout=1200) for process in processes] == [0] * count
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     results = {}
     for job in jobs:
         kept = [torch.load(folder / f"{job.name}-{rank}.pt", weights_only=True) for rank in range(count)]
