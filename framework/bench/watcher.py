@@ -162,7 +162,8 @@ class BrowserlessWatcher:
         elif kind == "NotificationShowMessage":
             self.told.append((message["props"]["title"], message["props"]["body"]))
         elif kind in ("GuiUpdateMessage", "SceneNodeUpdateMessage"):
-            self.props.setdefault(message.get("uuid", message.get("name")), {}).update(message["updates"])
+            identity = message["uuid"] if kind == "GuiUpdateMessage" else message["name"]
+            self.props.setdefault(identity, {}).update(message["updates"])
         elif kind == "SetPositionMessage":
             self.positions[message["name"]] = tuple(message["position"])
         elif kind == "RemoveSceneNodeMessage":

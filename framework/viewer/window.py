@@ -38,7 +38,9 @@ from framework.viewer.requests import Request
 HOST = "127.0.0.1"
 """Nobody on another machine can reach it; `ssh -L` can bring it there."""
 _JPEG_QUALITY = 85
-_FRUSTUM_SCALE, _FRUSTUM_COLOR = 0.12, (230, 120, 20)
+_FARTHER = 1.4
+"""How many times farther than the validation's cameras a watcher begins, so that those of the last batch are in sight."""
+_FRUSTUM_SCALE, _FRUSTUM_COLOR = 0.2, (230, 120, 20)
 
 
 class _LocalServer(viser.ViserServer):
@@ -188,7 +190,7 @@ class Window:
         self._server.scene.reset()
         self._frustums = {}
         first = watched.front.cameras
-        self._server.initial_camera.position = tuple(first.positions[0].tolist())
+        self._server.initial_camera.position = tuple((_FARTHER * first.positions[0]).tolist())
         self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
         self._server.initial_camera.fov = float(first.fov_y[0])
         self.panel = Panel(
@@ -247,7 +249,7 @@ class Window:
             fov=float(cameras.fov_y[0]),
             aspect=cameras.width / cameras.height,
             scale=_FRUSTUM_SCALE,
-            thickness=0.06,
+            thickness=0.02,
             color=_FRUSTUM_COLOR,
             wxyz=viser.transforms.SO3.from_matrix(rotation).wxyz,
             position=cameras.positions[0].double().cpu().numpy(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -45,6 +47,7 @@ def visited(port: int, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
                 visit(port)
             except BaseException as error:  # Told in the thread of the test.
                 faults.append(error)
+                os.kill(os.getpid(), signal.SIGINT)  # Else a training that it has paused would wait for ever.
 
         thread = threading.Thread(target=attempt)
         with monkeypatch.context() as patch:

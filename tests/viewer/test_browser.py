@@ -50,4 +50,5 @@ def test_a_browser_connects_turns_the_scene_and_its_buttons_act(launch: Any, vis
     paused, turned, normal = (
         imageio.imread(tmp_path / f"{name}.png").astype(float)[..., :3] for name in ("paused", "turned", "normal")
     )
+    assert paused.std() > 5.0, "there is something to see"
     assert np.abs(paused - turned).mean() > 0.5 and np.abs(turned - normal).mean() > 5.0

@@ -39,12 +39,12 @@ try {
     name,
   );
 
-  // A picture is there as soon as the scene is not one plain colour, and has come to rest when it stays as it is.
+  // What is shown has come to rest when it stays as it is for longer than a picture in a pause takes.
   const shot = (name) => page.screenshot({ clip: scene, path: name && path.join(output, name) });
   const settled = async (before, name) => {
     for (const end = Date.now() + patience; Date.now() < end; ) {
       const one = await shot();
-      await page.waitForTimeout(1500);
+      await page.waitForTimeout(3000);
       const other = await shot(name);
       if (one.equals(other) && !(before && before.equals(other))) return other;
     }
@@ -53,9 +53,8 @@ try {
 
   await button("Pause").click();
   await enabled("Resume");
-  const blank = await shot();
   await page.getByText("Cameras of the last batch").click();
-  const paused = await settled(blank, "paused.png");
+  const paused = await settled(null, "paused.png");
   await page.mouse.move(320, 320);
   await page.mouse.down();
   await page.mouse.move(470, 300, { steps: 5 });
