@@ -24,7 +24,7 @@ from framework.structures.surface import interpolate, resized
 SurfaceColor = Callable[[Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N C"]]
 """What `SurfaceProperties.stacked` returns, at surface positions with unit normals: at least a base colour in [0, 1]."""
 
-_FACES_PER_CHART = 250
+_FACES_PER_CHART = 500
 """Charts are kept to so many faces: xatlas looks at a whole chart for each face that it adds, so that its time grows with
 their square, from seconds at 20,000 faces to many minutes at 200,000."""
 _TEXELS_AT_ONCE = 1 << 16

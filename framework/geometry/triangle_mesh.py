@@ -106,7 +106,7 @@ class TriangleMesh(FeatureSurface):
 
     def make_room(self, state: Mapping[str, Tensor]) -> None:
         """Take the size of the mesh in `state`, which after a conversion is not the one that the config names."""
-        for name in ("vertices", "faces", "uvs", *_IMAGES):
+        for name in {"vertices", "faces", "uvs", *_IMAGES} & state.keys():
             own = getattr(self, name)
             own.data = own.data.new_empty(state[name].shape)
 
