@@ -221,8 +221,8 @@ def _with_code(content: bytes, draw: random.Random, code: Code) -> bytes:
 
 
 def _of_wrong_kind(content: bytes, draw: random.Random, code: Code) -> bytes:
-    part, value = draw.choice(list(_content(content))), draw.choice((None, [], "three", -1, torch.zeros(2)))
-    return _archive({**_content(content), part: value})
+    wrong: tuple[Any, ...] = (None, [], "three", -1, torch.zeros(2))
+    return _archive({**_content(content), draw.choice(list(_content(content))): draw.choice(wrong)})
 
 
 def _incomplete(content: bytes, draw: random.Random, code: Code) -> bytes:

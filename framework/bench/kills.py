@@ -133,7 +133,7 @@ def _command(settings: Sequence[str], folder: Path) -> Command:
 
 
 def _runs(folder: Path) -> list[RunDirectory]:
-    return [RunDirectory(path) for path in folder.glob("*/*") if path.is_dir()]
+    return [RunDirectory(path.parent) for path in folder.glob("*/*/run.json")]
 
 
 def _end(folder: Path) -> dict[str, Any]:

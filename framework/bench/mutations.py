@@ -190,7 +190,9 @@ def _is_name(place: _Place) -> bool:
 
 
 def _is_path_of_optimizer(place: _Place) -> bool:
-    return ".parameters." in place.path and str(place.key) in place.path.rpartition(".parameters.")[2]
+    return (
+        _is_keyed(place) and ".parameters." in place.path and str(place.key) in place.path.rpartition(".parameters.")[2]
+    )
 
 
 def misspelt(word: str, draw: random.Random) -> str:

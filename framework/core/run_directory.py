@@ -261,12 +261,14 @@ def _beside(path: Path) -> str:
 
 def _newest_unfinished(parent: Path, prompt: str) -> RunDirectory:
     unfinished = [run for run in _runs(parent, prompt) if run.state().get("state") != "finished"]
-    if not unfinished:
+    saved = [run for run in unfinished if _has_checkpoint(run)]
+    begun = [run for run in unfinished if run.state()]
+    if not saved and not begun:
         raise UserError(
             f"resume=last: {parent} holds no unfinished run of the prompt '{prompt}'. "
             "Name a run folder instead, or leave resume out to start anew."
         )
-    return max([run for run in unfinished if _has_checkpoint(run)] or unfinished, key=_start)
+    return max(saved or begun, key=_start)
 
 
 def _runs(parent: Path, prompt: str) -> list[RunDirectory]:

@@ -89,6 +89,30 @@ def test_last_tells_runs_of_one_second_and_folders_of_other_names_apart(tmp_path
     assert resumed("last", tmp_path)[0] == wanted
 
 
+def test_last_begins_a_run_again_that_has_no_checkpoint_where_no_other_has_one(tmp_path: Path) -> None:
+    run_of(tmp_path, "20260101-120000", "running", steps=())
+    wanted = run_of(tmp_path, "20260102-120000", "running", steps=())
+    (tmp_path / "tiny" / "a-red-mushroom@20260103-120000").mkdir()
+    run_of(tmp_path, "20260104-120000", "finished")
+    run, checkpoints = resume_target("last", output_root=str(tmp_path), name="tiny", prompt=PROMPT)
+    assert run.root == wanted and checkpoints == []
+
+
+def test_stages_killed_before_they_noted_anything_begin_again(tmp_path: Path) -> None:
+    run = RunDirectory.create(str(tmp_path), "tiny", PROMPT)
+    assert resumed_stages("last", output_root=str(tmp_path), name="tiny", prompt=PROMPT) == run
+
+
+def test_a_folder_that_holds_anything_of_a_run_is_not_removed(tmp_path: Path) -> None:
+    run = RunDirectory.create(str(tmp_path), "tiny", PROMPT)
+    run.config.write_text("name: tiny\n")
+    run.remove_empty()
+    assert run.config.is_file()
+    run.config.unlink()
+    run.remove_empty()
+    assert not run.root.exists()
+
+
 def test_last_never_resumes_a_finished_run(tmp_path: Path) -> None:
     run_of(tmp_path, "20260101-120000", "finished")
     with pytest.raises(UserError) as caught:
