@@ -22,7 +22,8 @@ try {
   const errors = [];
   const asked = [];
   page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("request", (request) => asked.push(new URL(request.url()).hostname));
+  // Pictures inside the page have addresses, too, but no host.
+  page.on("request", (request) => request.url().startsWith("http") && asked.push(new URL(request.url()).hostname));
   // The training may still have to open its window.
   for (const end = Date.now() + patience; ; ) {
     try {
