@@ -188,7 +188,7 @@ def test_stages_particles_and_meshes_are_watched_through_one_window(
         "system.streams.random={height: 16, width: 16}", "system.validation={size: 16, views: 2}",
         "system.scene.occupancy={resolution: 8}", "prior.image_size=16", "system.n_particles=2",
         "stages.field.system.renderer.samples_per_ray=24", "stages.field.trainer.max_steps=4", "export=null",
-        "stages.surface.system.scene.geometry.resolution=8", "stages.surface.trainer.max_steps=400",
+        "stages.surface.system.scene.geometry.resolution=8", "stages.surface.trainer.max_steps=3",
     )  # fmt: skip
 
     def start(*settings: str) -> int:

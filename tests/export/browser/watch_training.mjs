@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 const [url, output] = process.argv.slice(2);
 // Right of it are the controls, above it what the page remarks.
 const scene = { x: 40, y: 240, width: 560, height: 380 };
-const patience = 240_000;
+const patience = 150_000;
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
@@ -22,7 +22,8 @@ try {
   const errors = [];
   const asked = [];
   page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("request", (request) => asked.push(new URL(request.url()).hostname));
+  // Pictures inside the page have addresses, too, but no host.
+  page.on("request", (request) => request.url().startsWith("http") && asked.push(new URL(request.url()).hostname));
   // The training may still have to open its window.
   for (const end = Date.now() + patience; ; ) {
     try {
@@ -61,7 +62,7 @@ try {
   await page.mouse.up();
   await page.mouse.wheel(0, -400);
   const turned = await settled(paused, "turned.png");
-  await page.getByRole("combobox").or(page.locator("input[aria-haspopup=listbox]")).first().click();
+  await page.locator('input[role=combobox][value="rgb"]').click();
   await page.getByRole("option", { name: "normal", exact: true }).click();
   await settled(turned, "normal.png");
   await button("Checkpoint now").click();
