@@ -145,6 +145,8 @@ def _run(job: Job, folder: Path) -> None:
         kept["status"] = error.code
     finally:
         train.train, Distillation.training_step, RandomViews.sample = whole_train, whole_step, whole_sample
+        if torch.distributed.is_initialized():  # After a failure, with which a process would end.
+            torch.distributed.destroy_process_group()
     torch.save(kept, folder / f"{job.name}-{os.environ['LOCAL_RANK']}.pt")
 
 

@@ -151,9 +151,10 @@ def test_pictures_and_export_that_run_out_of_memory_are_made_in_smaller_pieces(
     runs = []
     for name in ("enough", "little"):
         launch = launch_in(name)
-        asked = limit(monkeypatch, 1 << 30 if name == "enough" else 200)
+        asked = limit(monkeypatch, 1 << 30 if name == "enough" else 4000)
+        monkeypatch.setattr("framework.systems.distillation.write_turntable", lambda mesh, path: path.touch())
         assert launch.small("trainer.max_steps=2", SMALL_EXPORT) == 0
-        assert (max(asked) > 2000) and (name == "enough" or min(asked) <= 200)
+        assert max(asked) > 4000 >= min(asked)
         runs += launch.runs()
         monkeypatch.undo()
     pictures = [torch.from_numpy(imageio.imread(run.images / "views-000002.png").astype("int16")) for run in runs]
