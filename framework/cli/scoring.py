@@ -36,12 +36,14 @@ class Target:
     Attributes:
         glb: The exported mesh.
         prompt: What it should be.
-        directory: The run that it came from, or None.
+        directory: The run whose result it is; None of a file, and of a particle beside the first.
+        name: What it is called in the table.
     """
 
     glb: Path
     prompt: str
     directory: RunDirectory | None
+    name: str
 
     @property
     def scores(self) -> Path:
@@ -60,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     unknown = sorted(settings.keys() - {"prompt"})
     if unknown:
         raise ConfigError(f"{unknown[0]}: --evaluate takes no setting but prompt=..., for GLB files of no run.")
-    targets = [_target(Path(word), settings.get("prompt")) for word in words if not _SETTING.match(word)]
+    named = [Path(word) for word in words if not _SETTING.match(word)]
+    targets = [target for path in named for target in _targets(path, settings.get("prompt"))]
     specs = [_spec(target) for target in targets]
     from framework.systems.scoring import score  # Not before: torch takes seconds to import.
 
@@ -76,17 +79,22 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _target(path: Path, prompt: str | None) -> Target:
+def _targets(path: Path, prompt: str | None) -> list[Target]:
+    """The mesh of a file, or those of a run: one, or as many as it has particles."""
     if path.is_dir():
         directory = RunDirectory.open(path).result()
         if not directory.model.is_file():
             raise UserError(f"{path}: has no exported mesh. Make one with --export --run {path}")
-        return Target(directory.model, prompt or _prompt_of(directory), directory)
+        prompt = prompt or _prompt_of(directory)
+        others = [
+            Target(model, prompt, None, f"{prompt} ({model.parents[1].name})") for model in directory.other_particles()
+        ]
+        return [Target(directory.model, prompt, directory, prompt), *others]
     if not path.is_file():
         raise UserError(f"--evaluate: there is no run folder and no GLB file at '{path}'.")
     if prompt is None:
         raise UserError(f'{path}: what should it be? Say so with prompt="...", or name its run folder instead.')
-    return Target(path, prompt, None)
+    return [Target(path, prompt, None, prompt)]
 
 
 def _prompt_of(directory: RunDirectory) -> str:
@@ -123,7 +131,7 @@ def _table(targets: Sequence[Target], results: Sequence[Scored]) -> Table:
     for target, result in zip(targets, results, strict=True):
         values = result.values
         table.add_row(
-            target.prompt,
+            target.name,
             _number(values["shape_score"]),
             _number(values["iou"]),
             _number(values["margin"]),

@@ -118,6 +118,11 @@ class RunDirectory:
         """The exported mesh."""
         return self.mesh / "model.glb"
 
+    def other_particles(self) -> list[Path]:
+        """The exported meshes of all particles beside the first, whose mesh is `model`; in their order."""
+        found = self.root.glob("particle-*/mesh/model.glb")
+        return sorted(found, key=lambda path: int(path.parents[1].name.removeprefix("particle-")))
+
     @property
     def metrics(self) -> Path:
         """Logged numbers by step."""

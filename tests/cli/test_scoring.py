@@ -78,6 +78,19 @@ def test_runs_are_scored_reported_and_compared(
     assert "comparison.html" in capsys.readouterr().out
 
 
+def test_each_particle_of_a_run_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path, "a cone", shows="a red cone")
+    for name, shows in (("particle-1", "a blue cone"), ("particle-2", "a blue cube")):
+        path = run.root / name / "mesh" / "model.glb"
+        path.parent.mkdir(parents=True)
+        write_scene(shows, "blue", path)
+    assert main(["--evaluate", str(run.root)]) == 0
+    files = [run.scores, *(run.root / f"particle-{number}" / "mesh" / "model.scores.json" for number in (1, 2))]
+    first, second, third = (json.loads(file.read_text())["iou"] for file in files)
+    assert first == pytest.approx(second) and third < first - 0.1
+    assert capsys.readouterr().out.count("(particle-") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
