@@ -73,7 +73,7 @@ def test_equal_steps_give_equal_gradients_and_others_differ(prior, frame, views)
     torch.rand(5)  # Draws elsewhere change nothing.
     assert torch.equal(_gradient(guidance, frame, IMAGE, views), first)
     assert not torch.equal(_gradient(guidance, frame, IMAGE, views, StepInfo(8, 100)), first)
-    assert not torch.equal(_gradient(guidance, frame, IMAGE, views, StepInfo(7, 100, rank=1)), first)
+    assert not torch.equal(_gradient(guidance, frame, IMAGE, views, StepInfo(7, 100, rank=1, ranks=2)), first)
     other = _guidance(prior, name="other", timesteps=_at(0.5))
     assert not torch.equal(_gradient(other, frame, IMAGE, views), first)
 
