@@ -131,17 +131,19 @@ def global_draws(tree: ast.AST) -> Iterator[tuple[str, int]]:
         has_generator = any(keyword.arg == "generator" for keyword in node.keywords)
         is_global = owner in ("torch", "F", "nn.functional") and name in GLOBAL_ONLY
         is_layer = owner in ("nn", "torch.nn") and name in INITIALISED_GLOBALLY
-        is_foreign = owner in ("random", "np.random", "numpy.random")
+        is_seeded = (owner, name) == ("random", "Random") and bool(node.args)  # A generator of its own.
+        is_foreign = owner in ("random", "np.random", "numpy.random") and not is_seeded
         if (is_draw and not has_generator) or is_global or is_layer or is_foreign:
             yield name, node.lineno
 
 
 @pytest.mark.parametrize(
-    "call", ["torch.rand(3)", "x.normal_()", "torch.randn_like(x)", "nn.Linear(1, 2)", "random.random()"]
+    "call",
+    ["torch.rand(3)", "x.normal_()", "torch.randn_like(x)", "nn.Linear(1, 2)", "random.random()", "random.Random()"],
 )
 def test_a_draw_from_a_global_generator_would_be_found(call: str) -> None:
     assert list(global_draws(ast.parse(call)))
-    assert not list(global_draws(ast.parse("torch.rand(3, generator=generator)")))
+    assert not list(global_draws(ast.parse("torch.rand(3, generator=generator); random.Random(7)")))
 
 
 def test_every_draw_names_its_generator() -> None:
