@@ -187,9 +187,13 @@ def _ellipsoids(list_name: str) -> Callable[[Path], Outcome]:
 def _ellipsoid_mesh(ellipsoid: Ellipsoid, spec: SceneSpec) -> Mesh:
     """An ellipsoid in the first colour of a scene."""
     ball = trimesh.creation.icosphere(subdivisions=4)
-    vertices = torch.from_numpy(ball.vertices).float() @ ellipsoid.inverse.inverse().T + ellipsoid.center
+    to_ellipsoid = ellipsoid.inverse.inverse()
+    vertices = torch.from_numpy(ball.vertices).float() @ to_ellipsoid.T + ellipsoid.center
+    faces = torch.from_numpy(ball.faces).long()
+    if to_ellipsoid.det() < 0.0:  # A mirrored ball would be inside out.
+        faces = faces.flip(1)
     color = torch.tensor(COLORS[spec.objects[0].color or FAMILIES[spec.objects[0].family].typical_color])
-    mesh = Mesh(vertices, torch.from_numpy(ball.faces).long())
+    mesh = Mesh(vertices, faces)
     return dataclasses.replace(
         mesh,
         normals=mesh.vertex_normals(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 import torch
 
 from framework.bench.evaluation import LISTS, METHODS, RECONSTRUCTION, _ellipsoid_mesh, jobs, prompts_of, suite
@@ -67,7 +68,8 @@ def test_what_field_rule_and_prior_cost_adds_up_to_a_full_score() -> None:
     assert [round(measure.value or 0.0, 6) for measure in outcome.measures] == [0.1, 0.2, 0.3, 0.4]
 
 
-def test_the_mesh_of_an_ellipsoid_fills_the_same_cells() -> None:
-    ellipsoid = Ellipsoid(torch.tensor([0.1, 0.0, -0.1]), torch.diag(torch.tensor([2.0, 3.0, 1.5])))
+@pytest.mark.parametrize("side", [1.0, -1.0], ids=["as it is", "mirrored"])
+def test_the_mesh_of_an_ellipsoid_fills_the_same_cells(side: float) -> None:
+    ellipsoid = Ellipsoid(torch.tensor([0.1, 0.0, -0.1]), torch.diag(torch.tensor([2.0 * side, 3.0, 1.5])))
     mesh = _ellipsoid_mesh(ellipsoid, parse_scene("a red cube"))
     assert intersection_over_union(voxelize(mesh), ellipsoid.cells(64)) > 0.97
