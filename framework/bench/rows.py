@@ -120,7 +120,8 @@ def _plain(row: Row) -> dict[str, Any]:
     tree["seconds"] = _rounded(row.seconds)
     tree["measures"] = [
         {"name": m.name, "value": _rounded(m.value)}
-        | {k: v for k, v in asdict(m).items() if k in ("unit", "at_most", "at_least") and v not in ("", None)}
+        | ({"unit": m.unit} if m.unit else {})
+        | {k: float(v) for k, v in (("at_most", m.at_most), ("at_least", m.at_least)) if v is not None}
         for m in row.measures
     ]
     return {key: value for key, value in tree.items() if value not in ("", None)}
