@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import socket
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from framework.bench.rows import BenchError, Measure
 from framework.bench.steps import CONFIG, times_of_steps
 from framework.bench.suite import Case, Outcome, Suite
 from framework.bench.watcher import BrowserlessWatcher
+from framework.cli.ranks import free_port
 
 _SETTINGS = ("trainer.log_every=1", "trainer.validate_every=0", "trainer.checkpoint_every=100000", "export=null")
 _KEPT, _ALL, _SOON = 0.85, 0.97, 3.0
@@ -51,7 +51,7 @@ class _Visits:
 def _watched(pictures: Path) -> Outcome:
     """One training, during which somebody comes and goes, turns the scene and rests."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
-        port = _free_port()
+        port = free_port()
         training = pool.submit(launch, *_arguments(folder), f"--viewer={port}")
         visits = _visit(port, training)
         training.result()
@@ -110,7 +110,7 @@ def _unwatched(pictures: Path) -> Outcome:
     for _ in range(_PAIRS):
         for has_viewer in speeds:
             with tempfile.TemporaryDirectory() as folder:
-                words = [f"--viewer={_free_port()}"] if has_viewer else []
+                words = [f"--viewer={free_port()}"] if has_viewer else []
                 launch(*_arguments(folder), f"trainer.max_steps={2 * _TIMED_STEPS}", *words)
                 times = sorted(times_of_steps(run_folder(Path(folder)) / "tensorboard").values())
             speeds[has_viewer].append(_TIMED_STEPS / (times[-1] - times[-1 - _TIMED_STEPS]))
@@ -140,9 +140,3 @@ def _speed(times: Sequence[float], spans: Sequence[tuple[float, float]]) -> floa
         raise BenchError("the training was too short to be watched; raise trainer.max_steps.")
     steps = sum(bisect.bisect(times, ended) - bisect.bisect(times, began) for began, ended in inside)
     return steps / sum(ended - began for began, ended in inside)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

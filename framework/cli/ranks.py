@@ -96,7 +96,7 @@ def start(arguments: Sequence[str], count: int) -> int:
     Signals are handed on. Where one process ends with an error, the others notice by themselves or are ended.
     """
     threads = max(1, len(os.sched_getaffinity(0)) // count) if sys.platform == "linux" else 1
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": "0"}
     shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     reader, writer = os.pipe()
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ, **shared, _LIFELINE: str(reader)}
@@ -191,7 +191,8 @@ def _hold_lifeline() -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
